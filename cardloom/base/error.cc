@@ -6,15 +6,24 @@ namespace cardloom {
 
 std::string_view to_string(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid argument";
-    case ErrorCode::kNotFound: return "not found";
-    case ErrorCode::kUnimplemented: return "not supported";
-    case ErrorCode::kResourceExhausted: return "does not fit";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kDeadlineExceeded: return "deadline exceeded";
-    case ErrorCode::kUnavailable: return "unavailable";
-    case ErrorCode::kDataLoss: return "damaged data";
-    case ErrorCode::kInternal: return "internal error";
+    case ErrorCode::kInvalidArgument:
+      return "invalid argument";
+    case ErrorCode::kNotFound:
+      return "not found";
+    case ErrorCode::kUnimplemented:
+      return "not supported";
+    case ErrorCode::kResourceExhausted:
+      return "does not fit";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kDeadlineExceeded:
+      return "deadline exceeded";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
+    case ErrorCode::kDataLoss:
+      return "damaged data";
+    case ErrorCode::kInternal:
+      return "internal error";
   }
   return "internal error";
 }
@@ -34,8 +43,7 @@ Error make_error(ErrorCode code, std::string message, std::string detail, std::s
 
 void throw_error(ErrorCode code, std::string message, std::string detail, std::string remedy,
                  Location at) {
-  throw Exception(
-      make_error(code, std::move(message), std::move(detail), std::move(remedy), at));
+  throw Exception(make_error(code, std::move(message), std::move(detail), std::move(remedy), at));
 }
 
 }  // namespace cardloom

@@ -8,7 +8,8 @@
 
 namespace cardloom {
 
-/// What kind of failure it is; the exit code of a command and (later) the HTTP status follow from it.
+/// What kind of failure it is; the exit code of a command and (later) the HTTP status follow from
+/// it.
 enum class ErrorCode {
   kInvalidArgument,    ///< the caller's input breaks a rule
   kNotFound,           ///< a file, tensor or name is not there

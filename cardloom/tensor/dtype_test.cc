@@ -39,8 +39,8 @@ TEST(F16, RoundsAndOverflows) {
   EXPECT_EQ(to_f32(f16{0x0001}), 0x1p-24F);
   EXPECT_EQ(to_f16(65519.0F).bits, 0x7bff);
   EXPECT_EQ(to_f16(65520.0F).bits, 0x7c00);
-  EXPECT_EQ(to_f16(0x1p-25F).bits, 0x0000);   // tie to even
-  EXPECT_EQ(to_f16(0x1.8p-24F).bits, 0x0002); // tie to even
+  EXPECT_EQ(to_f16(0x1p-25F).bits, 0x0000);    // tie to even
+  EXPECT_EQ(to_f16(0x1.8p-24F).bits, 0x0002);  // tie to even
   EXPECT_EQ(to_f16(-1.0F).bits, 0xbc00);
 }
 

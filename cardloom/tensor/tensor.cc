@@ -24,8 +24,8 @@ Tensor::Tensor(DType dtype, std::initializer_list<std::int64_t> shape, DeviceId 
     if (bytes) bytes = checked_mul(*bytes, length);
   }
   if (!bytes) {
-    throw_error(ErrorCode::kResourceExhausted, fmt::format("{} has too many bytes", to_string(view_)),
-                {}, {}, caller);
+    throw_error(ErrorCode::kResourceExhausted,
+                fmt::format("{} has too many bytes", to_string(view_)), {}, {}, caller);
   }
   if (*bytes == 0) return;
   const auto size = static_cast<std::size_t>(*bytes);

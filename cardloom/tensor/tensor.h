@@ -18,7 +18,8 @@ class Tensor {
  public:
   Tensor() = default;
 
-  /// Throws kInvalidArgument for a bad shape, kResourceExhausted (with the bytes) if memory is short.
+  /// Throws kInvalidArgument for a bad shape, kResourceExhausted (with the bytes) if memory is
+  /// short.
   Tensor(DType dtype, std::initializer_list<std::int64_t> shape, DeviceId device = {},
          Location caller = Location::current());
 

@@ -72,8 +72,8 @@ TensorView TensorView::flatten(int axis, Location caller) const {
   require_axis(*this, axis + 1, "flatten", caller);
   const std::int64_t outer = shape[axis];
   const std::int64_t inner = shape[axis + 1];
-  const bool mergeable = outer <= 1 || inner <= 1 || num_elements() == 0 ||
-                         stride[axis] == inner * stride[axis + 1];
+  const bool mergeable =
+      outer <= 1 || inner <= 1 || num_elements() == 0 || stride[axis] == inner * stride[axis + 1];
   require(mergeable, *this,
           fmt::format("flatten: axes {} and {} do not lie one in the other", axis, axis + 1),
           caller);

@@ -45,7 +45,8 @@ struct TensorView {
   /// or an empty view always merge).
   [[nodiscard]] TensorView flatten(int axis, Location caller = Location::current()) const;
 
-  /// The axes in the order `axes`, a permutation of 0..rank-1. Throws kInvalidArgument if it is none.
+  /// The axes in the order `axes`, a permutation of 0..rank-1. Throws kInvalidArgument if it is
+  /// none.
   [[nodiscard]] TensorView permute(std::initializer_list<int> axes,
                                    Location caller = Location::current()) const;
 
@@ -101,7 +102,8 @@ struct TensorView {
 [[nodiscard]] bool same_shape(const TensorView& a, const TensorView& b);
 
 /// The same elements with axes of length 1 dropped and mergeable neighbours merged, order kept; so
-/// that most 3-D inputs become a 2-D (row stride, column stride) again. An empty view stays as it is.
+/// that most 3-D inputs become a 2-D (row stride, column stride) again. An empty view stays as it
+/// is.
 [[nodiscard]] TensorView canonicalise(const TensorView& view);
 
 /// The bytes [begin, end) that a view can touch, relative to `data`; {0, 0} if it is empty.
