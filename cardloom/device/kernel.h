@@ -5,10 +5,12 @@
 namespace cardloom {
 
 class Device;
+class OpLog;
 
 /// What a kernel gets besides its operands.
 struct KernelContext {
   Device* device = nullptr;
+  const OpLog* log = nullptr;
   OpRecord* record = nullptr;  ///< of the running launch: packs and copies are counted there
 
   /// Counts one pack or copy that a layout forced (promise 2: never hidden).

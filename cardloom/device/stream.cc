@@ -113,10 +113,14 @@ void Stream::synchronize() {
   if (failure_) throw Exception(*failure_);
 }
 
-void Stream::fail(Error error) {
-  const std::lock_guard lock(mutex_);
-  if (!failure_) failure_ = std::move(error);
-  failed_.store(true, std::memory_order_release);
+void Stream::fail(const Error& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_) return;
+    failure_ = error;
+    failed_.store(true, std::memory_order_release);
+  }
+  if (failure_hook_) failure_hook_(error);
 }
 
 void Stream::reset() {

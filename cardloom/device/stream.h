@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -60,7 +61,10 @@ class Stream {
 
   [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
   /// Keeps `error` if it is the first. Any thread.
-  void fail(Error error);
+  void fail(const Error& error);
+  /// Called once with the first failure of the stream, on the thread that failed: how a rank tells
+  /// the others (Communicator::abort). Set before the first launch.
+  void set_failure_hook(std::function<void(const Error&)> hook) { failure_hook_ = std::move(hook); }
   /// Forgets the failure, after synchronize(): the stream serves again.
   void reset();
 
@@ -97,6 +101,7 @@ class Stream {
   std::mutex mutex_;  ///< guards failure_ and sleeping on wake_; taken last
   std::condition_variable wake_;
   std::optional<Error> failure_;
+  std::function<void(const Error&)> failure_hook_;
   std::thread executor_;
 };
 
