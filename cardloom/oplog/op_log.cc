@@ -61,6 +61,7 @@ OpLog::OpLog(int rank, int world_size) : rank_(rank), world_size_(world_size) {
   }
   memory_ = new (address) OpLogMemory();
   site_slots_.resize(kSiteSlots);
+  locations_.resize(kMaxSites);
 }
 
 OpLog::~OpLog() { ::munmap(memory_, sizeof(OpLogMemory)); }
@@ -120,6 +121,7 @@ std::uint32_t OpLog::intern_site(Location caller) {
     assign_tail(memory_->sites[id].file, caller.file);
     assign_tail(memory_->sites[id].function, caller.function);
     memory_->sites[id].line = caller.line;
+    locations_[id] = caller;
     entry = {caller.file, caller.line, id};
     return id;
   }
@@ -169,8 +171,7 @@ std::string OpLog::site(const OpRecord& record) const {
 }
 
 Location OpLog::location(const OpRecord& record) const {
-  const SiteName& site = memory_->sites[record.site_id];
-  return {site.file, site.line, site.function};
+  return locations_[record.site_id];
 }
 
 std::string OpLog::describe(const OpRecord& record) const {

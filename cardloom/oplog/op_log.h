@@ -99,6 +99,9 @@ class OpLog {
   std::uint64_t sequence_ = 0;
   std::uint32_t step_id_ = 0;
   std::vector<std::uint32_t> scope_stack_;
+  /// By site id; literals, so that an Error may keep them longer than the log lives. Sized once:
+  /// the executor reads while the launching thread adds.
+  std::vector<Location> locations_;
   std::vector<SiteSlot> site_slots_;  ///< open addressing by (file, line)
   std::unordered_map<ScopeKey, std::uint32_t, ScopeKeyHash> scope_ids_;
 };
