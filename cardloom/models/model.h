@@ -1,0 +1,75 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "cardloom/layers/kv_cache.h"
+#include "cardloom/layers/step_context.h"
+
+namespace cardloom {
+
+/// Rows [first_row, first_row + rows of embeds) of a step come from an encoded picture.
+struct ImageRows {
+  std::int64_t first_row = 0;
+  TensorView embeds;  ///< [rows, H], the model's dtype
+};
+
+/// One step's rows on one rank; the same on every rank. T rows of S sequences, R rows of logits.
+struct ModelInput {
+  TensorView token_ids;        ///< i32 [T]
+  TensorView positions;        ///< i32 [T]
+  TensorView slot_mapping;     ///< i64 [T]
+  TensorView token_sequences;  ///< i32 [T], row of block_tables
+  TensorView context_lens;     ///< i32 [T], keys visible to the row, itself included
+  TensorView block_tables;     ///< i32 [S, max_blocks]
+  TensorView logits_rows;      ///< i32 [R], ascending rows of the step whose logits are wanted
+  std::span<const ImageRows> image_rows;
+};
+
+/// A picture to encode.
+struct PictureJob {
+  TensorView pixel_values;  ///< f32 [3, S, S]
+  TensorView embeds;        ///< out: [image_rows, H], the model's dtype, this rank's own copy
+};
+
+/// What the engine must know of a model.
+struct ModelInfo {
+  std::string architecture;    ///< "glm-4v" or "glm-4"
+  DType dtype = DType::kBF16;  ///< of activations and KV
+  std::int64_t vocab_size = 0;
+  std::int64_t hidden_size = 0;
+  int num_layers = 0;
+  std::int64_t num_kv_heads = 0;  ///< of this rank
+  std::int64_t head_dim = 0;
+  std::int64_t max_positions = 0;  ///< the context: rows a sequence may have
+  std::int64_t image_rows = 0;     ///< rows of one encoded picture; 0: a text model
+  std::int64_t image_size = 0;     ///< S of pixel_values
+};
+
+/// How pictures are cut over cards: each by heads and features over all, or whole pictures a card.
+/// The same bits either way.
+enum class VisionCut { kAuto, kHeads, kPictures };
+
+/// One rank's share of a model. All ranks run the same calls in the same order.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  [[nodiscard]] virtual const ModelInfo& info() const = 0;
+  /// Workspace that forward needs for T rows and R rows of logits, and encode for its pictures.
+  [[nodiscard]] virtual std::int64_t forward_workspace_bytes(std::int64_t T,
+                                                             std::int64_t R) const = 0;
+  [[nodiscard]] virtual std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const = 0;
+
+  /// Encodes pictures; every rank ends with all embeds. kAuto: whole pictures a card if there are
+  /// at least as many pictures as cards. Returns the cut that was used.
+  virtual VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
+                           VisionCut cut) = 0;
+
+  /// Runs T rows through the model, appending their keys and values to `kv_cache`.
+  /// logits  f32 [R, V]: of the rows asked for, complete on every rank
+  virtual void forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
+                       const TensorView& logits) = 0;
+};
+
+}  // namespace cardloom
