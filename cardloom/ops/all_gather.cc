@@ -9,7 +9,7 @@ namespace cardloom::ops {
 
 void all_gather(Stream& stream, Communicator& comm, const TensorView& x, std::int64_t column,
                 const TensorView& out_view, Location caller) {
-  const OpLaunch launch(stream, OpId::kAllGather, {in(x), out(out_view)}, caller);
+  OpLaunch launch(stream, OpId::kAllGather, {in(x), out(out_view)}, caller);
   launch.require(x.rank == 2 && out_view.rank == 2, "x must be [M, n] and out [M, N]");
   launch.require(x.dtype == out_view.dtype, "x must have out's dtype");
   if (x.shape[0] != out_view.shape[0]) {

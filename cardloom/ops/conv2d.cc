@@ -9,9 +9,9 @@ namespace cardloom::ops {
 
 void conv2d(Stream& stream, const TensorView& image, const PackedMatrix& w,
             const TensorView& out_view, const Conv2dOptions& options, Location caller) {
-  const OpLaunch launch(
-      stream, OpId::kConv2d,
-      {in(image), weight(w), in(options.bias), in(options.residual), out(out_view)}, caller);
+  OpLaunch launch(stream, OpId::kConv2d,
+                  {in(image), weight(w), in(options.bias), in(options.residual), out(out_view)},
+                  caller);
   const std::int64_t patch = options.patch;
   launch.require(w.num_leaves == 0, "w must not be cut along K");
   launch.require(image.rank == 3 && (image.dtype == DType::kF32 || image.dtype == DType::kBF16),

@@ -10,8 +10,7 @@ namespace cardloom::ops {
 void embedding_lookup(Stream& stream, Communicator& comm, const TensorView& ids,
                       const TensorView& table, std::int64_t first_row, const TensorView& out_view,
                       Location caller) {
-  const OpLaunch launch(stream, OpId::kEmbeddingLookup, {in(ids), in(table), out(out_view)},
-                        caller);
+  OpLaunch launch(stream, OpId::kEmbeddingLookup, {in(ids), in(table), out(out_view)}, caller);
   const auto is_f32_or_bf16 = [](DType dtype) {
     return dtype == DType::kF32 || dtype == DType::kBF16;
   };

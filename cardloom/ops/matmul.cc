@@ -9,8 +9,8 @@ namespace cardloom::ops {
 
 void matmul(Stream& stream, const TensorView& x, const PackedMatrix& w, const TensorView& out_view,
             const MatmulOptions& options, Location caller) {
-  const OpLaunch launch(stream, OpId::kMatmul, {in(x), weight(w), in(options.bias), out(out_view)},
-                        caller);
+  OpLaunch launch(stream, OpId::kMatmul, {in(x), weight(w), in(options.bias), out(out_view)},
+                  caller);
   launch.require(w.num_leaves == 0, "w is cut along K: matmul_all_reduce adds up its leaves");
   require_product(launch, x, w, options.bias, out_view);
   launch.require_apart(out_view, x, "x");

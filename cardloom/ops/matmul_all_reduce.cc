@@ -10,9 +10,9 @@ namespace cardloom::ops {
 void matmul_all_reduce(Stream& stream, Communicator& comm, const TensorView& x,
                        const PackedMatrix& w, const TensorView& out_view,
                        const MatmulAllReduceOptions& options, Location caller) {
-  const OpLaunch launch(stream, OpId::kMatmulAllReduce,
-                        {in(x), weight(w), in(options.bias), in(options.residual), out(out_view)},
-                        caller);
+  OpLaunch launch(stream, OpId::kMatmulAllReduce,
+                  {in(x), weight(w), in(options.bias), in(options.residual), out(out_view)},
+                  caller);
   launch.require(w.num_leaves > 0, "w is not cut along K: use matmul");
   launch.require(comm.rank() > 0 || w.first_leaf == 0, "rank 0 must own the first leaf");
   if (comm.rank() == comm.world_size() - 1 && w.first_leaf + w.num_pieces != w.num_leaves) {
