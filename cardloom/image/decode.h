@@ -29,7 +29,8 @@ constexpr std::int64_t kMaxImageSide = 65'500;
 ///     Result<Image> image = decode_image(bytes, "cat.jpg");
 ///
 /// JPEG   baseline and progressive; grey, YCbCr, RGB; CMYK and YCCK, taken as inverted (as Adobe
-///        writes them) and turned to RGB without a colour profile.
+///        writes them) and turned to RGB without a colour profile. Damage that libjpeg knows how to
+///        conceal is concealed; a file that ends too early is refused.
 /// PNG    all colour types, depths and interlacing. Alpha and tRNS are dropped, never composited;
 ///        16-bit colours keep their high byte, but 16-bit grey is *clipped* at 255: that is what
 ///        Pillow does, and the model was trained behind it.

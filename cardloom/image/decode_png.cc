@@ -80,13 +80,13 @@ void write_grey16_row(const std::uint8_t* samples, std::uint8_t* rgb, std::size_
 
 /// The two kinds that Pillow turns to RGB by its own rules: palette and 16-bit grey.
 int decode_special(spng_ctx* context, const spng_ihdr& header, Image& image) {
+  const Palette palette = read_palette(context);  // afterwards spng would want the file's end first
   std::size_t size = 0;
   if (const int code = spng_decoded_image_size(context, SPNG_FMT_PNG, &size)) return code;
   std::vector<std::uint8_t> samples(size);
   if (const int code = spng_decode_image(context, samples.data(), size, SPNG_FMT_PNG, 0)) {
     return code;
   }
-  const Palette palette = read_palette(context);
   const std::size_t row_bytes = size / header.height;
   for (std::size_t y = 0; y < header.height; ++y) {
     const std::uint8_t* row = samples.data() + y * row_bytes;
@@ -127,7 +127,7 @@ Result<Image> decode_png(const Input& input) {
   }
   spng_ihdr header = {};
   const int header_code = spng_get_ihdr(context.get(), &header);
-  if (header_code == SPNG_EWIDTH || header_code == SPNG_EHEIGHT) {
+  if (header_code == SPNG_EWIDTH || header_code == SPNG_EHEIGHT || header_code == SPNG_EOVERFLOW) {
     return refuse_sides(input);
   }
   if (header_code != 0) return failure(input, header_code);
