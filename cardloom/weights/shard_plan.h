@@ -4,6 +4,7 @@
 
 #include "cardloom/base/location.h"
 #include "cardloom/base/result.h"
+#include "cardloom/quant/packed_matrix.h"
 
 namespace cardloom {
 
@@ -14,7 +15,6 @@ namespace cardloom {
 /// leaf in one fixed tree: hence the same bits for every tp. Whatever produces that K axis (heads;
 /// gate and up rows) is cut at the same borders. All functions throw kInvalidArgument, naming the
 /// caller, on a negative size, or on a tp or rank out of range.
-inline constexpr int kMaxLeaves = 8;
 
 /// Leaf l is elements [border[l], border[l + 1]) of the cut axis.
 struct LeafPlan {
