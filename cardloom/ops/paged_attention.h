@@ -38,9 +38,8 @@ struct PagedAttentionOptions {
 ///
 /// q                f32|bf16  [T, heads, D], any strides
 /// cache            as q      see KvLayer; written by kv_append before, this step's tokens too
-/// block_tables     i32       [S, max_blocks], any strides; entries beyond a sequence's need are
-/// not
-///                            read
+/// block_tables     i32       [S, max_blocks], any strides; entries beyond a sequence's
+///                            need are not read
 /// token_sequences  i32       [T], any stride; row of block_tables
 /// context_lens     i32       [T], any stride; keys token t sees, itself included; 0: out is 0
 /// out              as q      [T, heads, D], any strides without overlap; may be q itself (the
