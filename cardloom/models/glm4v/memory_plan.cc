@@ -1,0 +1,149 @@
+#include "cardloom/models/glm4v/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cardloom/base/error.h"
+#include "cardloom/base/integer_math.h"
+
+namespace cardloom::glm4v {
+namespace {
+
+constexpr std::int64_t kMaxTokens = std::int64_t{1} << 28;  // keeps every product below 2^63
+
+void require_count(std::int64_t count, const char* name, Location caller) {
+  if (count >= 1 && count <= kMaxTokens) return;
+  throw_error(ErrorCode::kInvalidArgument,
+              fmt::format("{} is {}, it must be 1 to {}", name, count, kMaxTokens), {}, {}, caller);
+}
+
+void add_text(const Glm4vConfig& config, const CardShare& share, WeightParts& parts) {
+  const std::int64_t H = config.hidden_size;
+  const std::int64_t D = config.head_dim;
+  const std::int64_t qkv = (share.heads.size() + 2 * share.kv_groups.size()) * D;
+  parts.embedding = share.vocabulary.size() * H;
+  parts.text_attention = config.num_layers * (H + qkv * H + qkv + H * share.heads.size() * D);
+  parts.text_mlp = config.num_layers * (H + 3 * share.features.size() * H);
+  parts.lm_head = H + share.vocabulary.size() * H;
+}
+
+void add_vision(const Glm4vConfig& config, const CardShare& share, WeightParts& parts) {
+  const VisionConfig& vision = *config.vision;
+  const std::int64_t W = vision.hidden_size;
+  const std::int64_t context = share.vision_heads.size() * vision.head_dim;
+  const std::int64_t features = share.vision_features.size();
+  const std::int64_t attention = 3 * context * W + 3 * context + W * context + W;
+  const std::int64_t mlp = features * W + features + W * features + W;
+  const std::int64_t norms = 4 * W;
+  const std::int64_t patch = vision.in_channels * vision.patch_size * vision.patch_size;
+  parts.vision =
+      W + W * patch + W + vision.num_positions * W + vision.num_layers * (attention + mlp + norms);
+  const std::int64_t H = config.hidden_size;
+  const std::int64_t conv = H * W * 4 + H;
+  parts.projector = conv + H * H + 2 * H + 3 * share.features.size() * H + 2 * H;  // last: boi, eoi
+}
+
+WeightParts times(const WeightParts& parts, std::int64_t factor) {
+  WeightParts product = parts;
+  for (std::int64_t* part : {&product.embedding, &product.text_attention, &product.text_mlp,
+                             &product.lm_head, &product.vision, &product.projector}) {
+    *part *= factor;
+  }
+  return product;
+}
+
+std::int64_t text_workspace(const Glm4vConfig& config, const CardShare& share,
+                            const MemoryPlanOptions& options) {
+  const std::int64_t element = size_of(options.dtype);
+  const std::int64_t sum = options.tp > 1 ? size_of(DType::kF32) : 0;
+  const std::int64_t T = options.step_tokens;
+  const std::int64_t H = config.hidden_size;
+  const std::int64_t attention =
+      2 * (share.heads.size() + share.kv_groups.size()) * config.head_dim;  // q, context; k, v
+  const std::int64_t mlp = 3 * share.features.size();
+  return element * T * (3 * H + std::max(attention, mlp)) + sum * T * H +
+         size_of(DType::kF32) * options.step_sequences * share.vocabulary.size();
+}
+
+std::int64_t vision_workspace(const Glm4vConfig& config, const CardShare& share,
+                              const MemoryPlanOptions& options) {
+  if (!config.vision) return 0;
+  const VisionConfig& vision = *config.vision;
+  const std::int64_t element = size_of(options.dtype);
+  const std::int64_t sum = options.tp > 1 ? size_of(DType::kF32) : 0;
+  const std::int64_t P = vision.num_positions;
+  const std::int64_t W = vision.hidden_size;
+  const std::int64_t pixels =
+      size_of(DType::kF32) * vision.in_channels * vision.image_size * vision.image_size;
+  const std::int64_t attention = 4 * share.vision_heads.size() * vision.head_dim;
+  const std::int64_t tower =
+      pixels + element * P * (3 * W + std::max(attention, share.vision_features.size())) +
+      sum * P * W;
+  const std::int64_t R = vision.num_projected();
+  const std::int64_t H = config.hidden_size;
+  const std::int64_t projector =
+      element * (P * W + R * (3 * H + 3 * share.features.size())) + sum * R * H;
+  return std::max(tower, projector);
+}
+
+CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options, int rank,
+                     Location caller) {
+  CardMemory card;
+  card.rank = rank;
+  card.share = share_of_rank(config, options.tp, rank, caller);
+  add_text(config, card.share, card.parameters);
+  if (config.vision) add_vision(config, card.share, card.parameters);
+  const std::int64_t element = size_of(options.dtype);
+  card.weights_bytes = times(card.parameters, element);
+  card.kv_bytes_per_token =
+      2 * card.share.kv_groups.size() * config.head_dim * config.num_layers * element;
+  card.kv_bytes = card.kv_bytes_per_token * round_up(options.context_tokens, options.block_size);
+  card.vision_workspace_bytes = vision_workspace(config, card.share, options);
+  card.text_workspace_bytes = text_workspace(config, card.share, options);
+  card.workspace_bytes = std::max(card.vision_workspace_bytes, card.text_workspace_bytes);
+  card.total_bytes = card.weights_bytes.total() + card.kv_bytes + card.workspace_bytes;
+  return card;
+}
+
+}  // namespace
+
+CardShare share_of_rank(const Glm4vConfig& config, int tp, int rank, Location caller) {
+  CardShare share;
+  share.heads = heads_of_rank(config.num_heads, tp, rank, caller);
+  share.kv_groups = kv_groups_of_heads(share.heads, config.num_heads, config.num_kv_heads, caller);
+  share.features =
+      elements_of_rank(plan_feature_leaves(config.intermediate_size, caller), tp, rank, caller);
+  share.vocabulary = vocabulary_of_rank(config.vocab_size, tp, rank, caller);
+  if (config.vision) {
+    share.vision_heads = heads_of_rank(config.vision->num_heads, tp, rank, caller);
+    share.vision_features = elements_of_rank(
+        plan_feature_leaves(config.vision->intermediate_size, caller), tp, rank, caller);
+  }
+  return share;
+}
+
+MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& options,
+                       Location caller) {
+  check_tp(options.tp, caller).or_throw();
+  if (options.dtype != DType::kBF16 && options.dtype != DType::kF32) {
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("dtype is {}, it must be bf16 or f32", to_string(options.dtype)), {},
+                {}, caller);
+  }
+  MemoryPlan plan;
+  plan.options = options;
+  if (options.context_tokens == 0) plan.options.context_tokens = config.max_positions;
+  require_count(plan.options.context_tokens, "context_tokens", caller);
+  require_count(options.block_size, "block_size", caller);
+  require_count(options.step_tokens, "step_tokens", caller);
+  require_count(options.step_sequences, "step_sequences", caller);
+  for (int rank = 0; rank < options.tp; ++rank) {
+    plan.cards.push_back(plan_card(config, plan.options, rank, caller));
+    plan.total_bytes += plan.cards.back().total_bytes;
+    plan.largest_bytes = std::max(plan.largest_bytes, plan.cards.back().total_bytes);
+  }
+  return plan;
+}
+
+}  // namespace cardloom::glm4v
