@@ -64,6 +64,9 @@ class Communicator {
   /// with.
   virtual void expect(int peer, std::uint64_t call) = 0;
 
+  /// What `peer` entered `call` with; valid after expect().
+  [[nodiscard]] virtual const CallDescriptor& descriptor(int peer, std::uint64_t call) const = 0;
+
   /// `rank`'s buffer for `call`, buffer_bytes() long, 64-byte aligned.
   [[nodiscard]] virtual std::byte* buffer(int rank, std::uint64_t call) const = 0;
 

@@ -82,6 +82,9 @@ class ThreadCommunicator final : public Communicator {
   std::uint64_t enter(const CallDescriptor& descriptor, const OpLog& log,
                       const OpRecord& record) override;
   void expect(int peer, std::uint64_t call) override;
+  [[nodiscard]] const CallDescriptor& descriptor(int peer, std::uint64_t call) const override {
+    return line(peer).descriptor[call % 2];
+  }
   [[nodiscard]] std::byte* buffer(int rank, std::uint64_t call) const override {
     return group_.buffers_[static_cast<std::size_t>(rank) * 2 + call % 2].view().data;
   }

@@ -11,8 +11,9 @@
 namespace cardloom {
 
 struct ThreadGroupOptions {
-  /// Per rank and parity. 8 MiB holds 256 rows of fp32 sums at N = 4096 and two subtree roots.
-  std::int64_t buffer_bytes = std::int64_t{8} << 20;
+  /// Per rank and parity; pages are touched as used. 16 MiB hold 512 rows of f32 sums and bf16 results
+  /// at N = 4096 where a rank owns one subtree (tp 1, 2, 4, 8), 230 rows otherwise.
+  std::int64_t buffer_bytes = std::int64_t{16} << 20;
   /// How long a rank waits for another before it gives up on it.
   std::chrono::milliseconds deadline{60'000};
   /// Polls before sleeping; 0 if ranks share cores (then spinning only steals time from the peer).

@@ -7,7 +7,7 @@ namespace cardloom {
 
 struct Conv2dArgs {
   static constexpr OpId kOp = OpId::kConv2d;
-  TensorView x;
+  TensorView image;
   PackedMatrix w;
   TensorView bias;      ///< rank 0: none
   TensorView residual;  ///< rank 0: none

@@ -117,4 +117,20 @@ struct LeafRange {
 inline constexpr int kMaxRoots = 4;
 int subtree_roots(int num_leaves, LeafRange owned, LeafRange (&roots)[kMaxRoots]);
 
+/// How to add up some nodes of the tree: `sources` are nodes that together cover it, left to right;
+/// then for every step in order, source[into] += source[from]; source 0 ends as the sum. The
+/// same additions whatever the sources are, so every cut gives the same bits.
+struct TreeProgram {
+  struct Add {
+    int into = 0;
+    int from = 0;
+  };
+  int num_adds = 0;
+  Add adds[kMaxLeaves - 1];
+};
+/// Throws kInvalidArgument unless the sources are nodes of the tree over `num_leaves` leaves that
+/// cover all of it.
+[[nodiscard]] TreeProgram make_tree_program(int num_leaves, const LeafRange* sources,
+                                            int num_sources);
+
 }  // namespace cardloom

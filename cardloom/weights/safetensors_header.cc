@@ -37,10 +37,12 @@ Error damaged(const std::string& path, const std::string& rule, std::string deta
 /// swallow.
 class HeaderHandler {
  public:
+  // NOLINTBEGIN(readability-identifier-naming): Boost.JSON asks for these names
   static constexpr std::size_t max_object_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_array_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_key_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_string_size = static_cast<std::size_t>(-1);
+  // NOLINTEND(readability-identifier-naming)
   using Failure = boost::json::error_code;
   using Text = boost::json::string_view;
 

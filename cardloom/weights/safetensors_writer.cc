@@ -68,11 +68,10 @@ class PartialFile {
 
   [[nodiscard]] Status status() const {
     if (failure_ == 0) return {};
-    const bool created =
-        failure_ == ENOSPC || failure_ == EDQUOT || failure_ == EFBIG || failure_ == EIO;
-    return make_error(created ? ErrorCode::kResourceExhausted : ErrorCode::kNotFound,
+    const bool full = failure_ == ENOSPC || failure_ == EDQUOT || failure_ == EFBIG;
+    return make_error(full ? ErrorCode::kResourceExhausted : ErrorCode::kNotFound,
                       fmt::format("cannot write {}", path_), std::strerror(failure_),
-                      created ? "free space on the disk" : "check the folder and its permissions");
+                      full ? "free space on the disk" : "check the folder and its permissions");
   }
 
  private:
@@ -161,7 +160,8 @@ class Gatherer {
   }
 
   void append(const std::byte* from, std::size_t bytes) {
-    constexpr std::size_t kBufferBytes = 256 * 1024;  // large enough to hide the system call
+    constexpr std::size_t kBufferBytes = std::size_t{256}
+                                         << 10;  // large enough to hide the system call
     buffer_.insert(buffer_.end(), from, from + bytes);
     if (buffer_.size() >= kBufferBytes) flush();
   }

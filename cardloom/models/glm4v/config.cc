@@ -40,7 +40,7 @@ void check_family(ConfigFields& fields) {
                        "this is GLM-4.1V, a different model in spite of its name: another vision "
                        "tower, other positions, other norms",
                        "use a checkpoint of THUDM/glm-4v-9b");
-  } else if (model_type == "glm" || model_type == "glm4") {
+  } else if (model_type == "glm") {
     fields.unsupported(rule,
                        "this is a checkpoint in the format of transformers (-hf): its tensors "
                        "have other names; not supported yet",

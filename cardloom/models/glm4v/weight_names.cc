@@ -154,7 +154,7 @@ Status check_weights(const Glm4vConfig& config, const TensorIndex& index) {
   for (const ExpectedTensor& tensor : expected_tensors(config)) {
     const TensorIndexEntry* entry = index.find(tensor.name);
     if (entry == nullptr) return missing(config, index, tensor.name);
-    if (const Status status = check_entry(index, *entry, tensor.shape); !status) return status;
+    if (Status status = check_entry(index, *entry, tensor.shape); !status) return status;
   }
   return {};
 }

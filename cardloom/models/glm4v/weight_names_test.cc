@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cardloom/weights/test_support.h"
@@ -74,6 +75,21 @@ TEST(WeightNames, AreThoseOfGlm49bChatsIndexAlone) {
   const Glm4vConfig glm4v = config_at(kSource + "/tests/configs/glm-4v-9b.json");
   EXPECT_EQ(check_weights(glm4v, *index).error().message,
             index->source + ": tensor \"transformer.vision.boi\" is missing");
+}
+
+TEST(WeightNames, AreThoseOfEveryCheckpointAtHand) {
+  const std::string shared = kSource + "/../shared/";
+  if (!std::filesystem::exists(shared + "golden")) GTEST_SKIP() << "no ../shared";
+  for (const char* folder : {"golden/f32/ckpt", "golden/onekv/ckpt", "nano"}) {
+    const Result<Glm4vConfig> config = read_config(shared + folder);
+    ASSERT_TRUE(config) << config.error().describe();
+    EXPECT_TRUE(read_generation_config(shared + folder));
+    const Result<WeightStore> store = WeightStore::open(shared + folder);
+    ASSERT_TRUE(store) << store.error().describe();
+    const Status status = check_weights(*config, store->index());
+    EXPECT_TRUE(status) << status.error().describe();
+    EXPECT_TRUE(surplus_tensors(*config, store->index()).empty()) << folder;
+  }
 }
 
 TEST(CheckWeights, NamesAMissingTensor) {

@@ -13,6 +13,14 @@
 #include "cardloom/ops/rms_norm.h"
 #include "cardloom/ops/rotary_embedding.h"
 
+namespace cardloom {
+
+/// What this rank enters a call of `op` with that makes `out` [M, N].
+[[nodiscard]] CallDescriptor describe_call(const KernelContext& context, OpId op,
+                                           const TensorView& out);
+
+}  // namespace cardloom
+
 /// The plain C++ of every operator: its definition, the oracle of the tests, and what runs where a
 /// device has no kernel. One thread, host memory, any strides; no speed.
 namespace cardloom::reference {

@@ -1,0 +1,443 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "cardloom/backend/cpu/kernels/gemm_driver.h"
+#include "cardloom/backend/cpu/kernels/matmul.h"
+#include "cardloom/base/error.h"
+#include "cardloom/base/integer_math.h"
+#include "cardloom/ops/reference/element.h"
+#include "cardloom/ops/reference/reference.h"
+
+namespace cardloom::cpu {
+namespace {
+
+/// Up to here every rank reduces everything itself (one shot): the exchange is latency, not bytes.
+constexpr std::int64_t kOneShotRows = 2 * kMicroRows;
+constexpr std::int64_t kMaxChunkRows =
+    504;  // a multiple of 12 below 512: see kRowsAtOnce in matmul.cc
+/// A tile of the two-shot exchange: 96 rows x 128 columns, 48 KiB of sums.
+constexpr std::int64_t kBlocksPerTile = 8;
+constexpr std::int64_t kPanelsPerTile = 4;
+
+/// How many subtree roots any rank may own under the usual cut; the same on every rank.
+int roots_bound(int num_leaves, int world_size) {
+  const bool aligned = std::has_single_bit(static_cast<unsigned>(num_leaves)) &&
+                       std::has_single_bit(static_cast<unsigned>(world_size)) &&
+                       world_size <= num_leaves;
+  return aligned ? 1 : kMaxRoots;
+}
+
+/// One call: some rows of the product, from this rank's view.
+class Exchange {
+ public:
+  Exchange(const KernelContext& context, const MatmulAllReduceArgs& args, std::int64_t first_row,
+           std::int64_t rows, std::byte* packed);
+
+  void one_shot();
+  void two_shot();
+  /// No other rank: products straight to the output.
+  void alone();
+
+ private:
+  struct Tile {
+    std::int64_t first_block, end_block, first_panel, end_panel;
+  };
+
+  void enter(std::uint64_t algorithm);
+  void expect_peers();
+  void plan_sources();
+  [[nodiscard]] Tile tile(std::int64_t index) const;
+  [[nodiscard]] int owner(std::int64_t tile) const {
+    return static_cast<int>(tile % comm_.world_size());
+  }
+  [[nodiscard]] Panel panel(std::int64_t index) const {
+    PackedPiece whole;  // every leaf has all N columns
+    whole.num_columns = args_.w.N;
+    return panel_of(whole, index);
+  }
+  /// Elements before the micro tile (block, panel) in one root's area, and in the result area.
+  [[nodiscard]] std::int64_t offset(std::int64_t block, std::int64_t panel_index) const {
+    return block * kMicroRows * padded_columns_ +
+           panel_index * layout_.rows_of(block) * kPanelColumns;
+  }
+  [[nodiscard]] float* sums(int rank, int root) const {
+    return reinterpret_cast<float*>(comm_.buffer(rank, call_)) + root * area_elements_;
+  }
+  [[nodiscard]] std::byte* results(int rank) const {
+    return comm_.buffer(rank, call_) + roots_bound_ * area_elements_ * 4;
+  }
+  void multiply(const Tile& tile);
+  void reduce_micro_tile(std::int64_t block, std::int64_t panel_index, float* sum) const;
+  void reduce_into_result(const Tile& tile);
+  void copy_result(int from, const Tile& tile);
+  void work(int worker);
+  bool try_reduce_next();
+  void reduce_owned(std::int64_t position);
+  void run(void (Exchange::*body)(int));
+
+  const KernelContext& context_;
+  const MatmulAllReduceArgs& args_;
+  CpuDevice& device_;
+  Communicator& comm_;
+  ActivationLayout layout_;
+  std::byte* packed_;
+  std::int64_t first_row_;
+  std::int64_t num_panels_total_;
+  std::int64_t padded_columns_;
+  int roots_bound_;
+  std::int64_t area_elements_;  ///< one root's area: rows x padded columns
+  LeafRange roots_[kMaxRoots];
+  int num_roots_ = 0;
+  std::uint64_t call_ = 0;
+
+  int num_sources_ = 0;  ///< subtree roots of all ranks, left to right
+  const float* sources_[kMaxLeaves] = {};
+  TreeProgram program_;
+
+  // Two-shot bookkeeping of the team.
+  std::int64_t num_tiles_ = 0;
+  std::int64_t row_groups_ = 0;
+  std::vector<std::int64_t> product_order_;
+  std::vector<std::int64_t> owned_;
+  std::atomic<std::int64_t> next_product_{0};
+  std::atomic<std::int64_t> next_owned_{0};
+  std::atomic<std::int64_t> next_copy_{0};
+  std::atomic<bool> peers_checked_{false};
+};
+
+Exchange::Exchange(const KernelContext& context, const MatmulAllReduceArgs& args,
+                   std::int64_t first_row, std::int64_t rows, std::byte* packed)
+    : context_(context),
+      args_(args),
+      device_(cpu_device(context)),
+      comm_(*args.comm),
+      layout_(args.w, rows),
+      packed_(packed),
+      first_row_(first_row),
+      num_panels_total_(ceil_div(args.w.N, kPanelColumns)),
+      padded_columns_(num_panels_total_ * kPanelColumns),
+      roots_bound_(roots_bound(args.w.num_leaves, args.comm->world_size())),
+      area_elements_(rows * padded_columns_) {
+  const int end_leaf = args.w.first_leaf + args.w.num_pieces;
+  num_roots_ = subtree_roots(args.w.num_leaves, {args.w.first_leaf, end_leaf}, roots_);
+  if (num_roots_ > roots_bound_ && comm_.world_size() > 1) {
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("rank {} owns leaves [{}, {}) of {}, which is not the even cut over {}",
+                            comm_.rank(), args.w.first_leaf, end_leaf, args.w.num_leaves,
+                            comm_.world_size()));
+  }
+  if (num_roots_ > 0)
+    pack_activations(device_, {.x = args.x, .first_row = first_row}, layout_, packed_);
+}
+
+void Exchange::enter(std::uint64_t algorithm) {
+  CallDescriptor descriptor = describe_call(context_, OpId::kMatmulAllReduce, args_.out);
+  descriptor.num_leaves = args_.w.num_leaves;
+  descriptor.first_leaf = args_.w.first_leaf;
+  descriptor.end_leaf = args_.w.first_leaf + args_.w.num_pieces;
+  descriptor.row = first_row_;
+  descriptor.layout = algorithm;
+  call_ = comm_.enter(descriptor, *context_.log, *context_.record);
+}
+
+void Exchange::expect_peers() {
+  for (int peer = 0; peer < comm_.world_size(); ++peer) comm_.expect(peer, call_);
+  plan_sources();
+}
+
+void Exchange::plan_sources() {
+  LeafRange nodes[kMaxLeaves];
+  num_sources_ = 0;
+  for (int peer = 0; peer < comm_.world_size(); ++peer) {
+    const CallDescriptor& theirs = comm_.descriptor(peer, call_);
+    LeafRange roots[kMaxRoots];
+    const int count = subtree_roots(theirs.num_leaves, {theirs.first_leaf, theirs.end_leaf}, roots);
+    for (int root = 0; root < count; ++root) {
+      nodes[num_sources_] = roots[root];
+      sources_[num_sources_++] = sums(peer, root);
+    }
+  }
+  program_ = make_tree_program(args_.w.num_leaves, nodes, num_sources_);
+}
+
+Exchange::Tile Exchange::tile(std::int64_t index) const {
+  const std::int64_t block = index % row_groups_ * kBlocksPerTile;
+  const std::int64_t first_panel = index / row_groups_ * kPanelsPerTile;
+  return {block, std::min(block + kBlocksPerTile, layout_.num_blocks()), first_panel,
+          std::min(first_panel + kPanelsPerTile, num_panels_total_)};
+}
+
+/// This rank's subtree roots of a tile, straight into its shared buffer.
+void Exchange::multiply(const Tile& tile) {
+  alignas(64) float spare[3 * kTileElements];
+  for (std::int64_t index = tile.first_panel; index < tile.end_panel; ++index) {
+    for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
+      for (int root = 0; root < num_roots_; ++root) {
+        node_tile(device_, layout_, packed_, block, args_.w, roots_[root], panel(index),
+                  sums(comm_.rank(), root) + offset(block, index), spare);
+      }
+    }
+  }
+}
+
+/// sum = the whole tree over all ranks' roots; empty contributions are not added.
+void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel_index, float* sum) const {
+  const std::int64_t count = layout_.rows_of(block) * kPanelColumns;
+  const std::int64_t at = offset(block, panel_index);
+  const auto bytes = static_cast<std::size_t>(count) * 4;
+  if (num_sources_ == 0) {
+    std::memset(sum, 0, bytes);
+    return;
+  }
+  if (num_sources_ == 2) {
+    const float* a = sources_[0] + at;
+    const float* b = sources_[1] + at;
+    for (std::int64_t i = 0; i < count; ++i) sum[i] = a[i] + b[i];
+    return;
+  }
+  alignas(64) float values[kMaxLeaves - 1][kTileElements];  // of sources 1..; source 0 is `sum`
+  const auto value = [&](int source) { return source == 0 ? sum : values[source - 1]; };
+  for (int source = 0; source < num_sources_; ++source) {
+    std::memcpy(value(source), sources_[source] + at, bytes);
+  }
+  for (int add = 0; add < program_.num_adds; ++add) {
+    float* into = value(program_.adds[add].into);
+    const float* from = value(program_.adds[add].from);
+    for (std::int64_t i = 0; i < count; ++i) into[i] += from[i];
+  }
+}
+
+void Exchange::one_shot() {
+  enter(1);
+  row_groups_ = 1;
+  num_tiles_ = ceil_div(num_panels_total_, kPanelsPerTile);
+  const auto columns_of = [&](std::int64_t index) {
+    Tile part = tile(index);
+    part.end_block = layout_.num_blocks();
+    return part;
+  };
+  device_.pool().parallel_for(num_tiles_,
+                              [&](std::int64_t index, int) { multiply(columns_of(index)); });
+  comm_.post(call_, 0);
+  expect_peers();
+  for (int peer = 0; peer < comm_.world_size(); ++peer) comm_.wait(peer, call_, 0);
+  const Epilogue epilogue{args_.out, args_.bias, args_.residual};
+  device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int) {
+    alignas(64) float sum[kTileElements];
+    const Tile part = columns_of(index);
+    for (std::int64_t at = part.first_panel; at < part.end_panel; ++at) {
+      for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
+        reduce_micro_tile(block, at, sum);
+        store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first,
+                   layout_.rows_of(block), panel(at).columns, sum, kPanelColumns);
+      }
+    }
+  });
+}
+
+/// Owner's part of a tile: sums, bias and residual once, one rounding; the result goes where every
+/// rank reads it.
+void Exchange::reduce_into_result(const Tile& tile) {
+  alignas(64) float sum[kTileElements];
+  const DType dtype = args_.out.dtype;
+  for (std::int64_t index = tile.first_panel; index < tile.end_panel; ++index) {
+    const Panel columns = panel(index);
+    for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
+      const std::int64_t rows = layout_.rows_of(block);
+      const std::int64_t row = first_row_ + block * kMicroRows;
+      reduce_micro_tile(block, index, sum);
+      Epilogue epilogue;
+      epilogue.out = make_view(results(comm_.rank()) + offset(block, index) * size_of(dtype), dtype,
+                               {rows, kPanelColumns});
+      if (args_.bias.rank == 1) {
+        epilogue.bias = args_.bias.slice(0, columns.first, columns.first + columns.columns);
+      }
+      if (args_.residual.rank == 2) {
+        epilogue.residual = args_.residual.slice(0, row, row + rows)
+                                .slice(1, columns.first, columns.first + columns.columns);
+      }
+      store_sums(device_, epilogue, 0, 0, rows, columns.columns, sum, kPanelColumns);
+    }
+  }
+}
+
+void Exchange::copy_result(int from, const Tile& tile) {
+  const std::int64_t size = size_of(args_.out.dtype);
+  for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
+    for (std::int64_t i = 0; i < layout_.rows_of(block); ++i) {
+      for (std::int64_t index = tile.first_panel; index < tile.end_panel; ++index) {
+        const Panel columns = panel(index);
+        const std::byte* values = results(from) + (offset(block, index) + i * kPanelColumns) * size;
+        const std::int64_t row = first_row_ + block * kMicroRows + i;
+        if (args_.out.stride[1] == 1) {
+          std::memcpy(reference::address(args_.out, row, columns.first), values,
+                      static_cast<std::size_t>(columns.columns * size));
+          continue;
+        }
+        for (std::int64_t j = 0; j < columns.columns; ++j) {
+          std::memcpy(reference::address(args_.out, row, columns.first + j), values + j * size,
+                      static_cast<std::size_t>(size));
+        }
+      }
+    }
+  }
+}
+
+void Exchange::reduce_owned(std::int64_t position) {
+  const std::int64_t index = owned_[static_cast<std::size_t>(position)];
+  for (int peer = 0; peer < comm_.world_size(); ++peer) {
+    comm_.wait(peer, call_, static_cast<int>(1 + index));
+  }
+  reduce_into_result(tile(index));
+  comm_.post(call_, static_cast<int>(1 + num_tiles_ + index));
+}
+
+/// Reduces the next owned tile if every rank has delivered its part; never waits.
+bool Exchange::try_reduce_next() {
+  if (!peers_checked_.load(std::memory_order_acquire)) return false;
+  std::int64_t position = next_owned_.load(std::memory_order_relaxed);
+  if (position >= static_cast<std::int64_t>(owned_.size())) return false;
+  const auto flag = static_cast<int>(1 + owned_[static_cast<std::size_t>(position)]);
+  for (int peer = 0; peer < comm_.world_size(); ++peer) {
+    if (!comm_.ready(peer, call_, flag)) return false;
+  }
+  if (!next_owned_.compare_exchange_strong(position, position + 1)) return false;
+  reduce_owned(position);
+  return true;
+}
+
+void Exchange::work(int worker) {
+  const auto num_owned = static_cast<std::int64_t>(owned_.size());
+  for (bool first = true;; first = false) {
+    const std::int64_t position = next_product_.fetch_add(1, std::memory_order_relaxed);
+    if (position >= num_tiles_) break;
+    const std::int64_t index = product_order_[static_cast<std::size_t>(position)];
+    multiply(tile(index));
+    comm_.post(call_, static_cast<int>(1 + index));
+    if (first && worker == 0) {  // by now the peers are here too: the check costs no wait
+      expect_peers();
+      peers_checked_.store(true, std::memory_order_release);
+    }
+    while (try_reduce_next()) {
+    }
+  }
+  if (worker == 0 && !peers_checked_.load(std::memory_order_acquire)) {
+    expect_peers();
+    peers_checked_.store(true, std::memory_order_release);
+  }
+  while (!peers_checked_.load(std::memory_order_acquire)) {
+    comm_.throw_if_aborted();  // worker 0 is inside expect(), whose deadline bounds this
+    __builtin_ia32_pause();
+  }
+  for (std::int64_t position = next_owned_.fetch_add(1); position < num_owned;
+       position = next_owned_.fetch_add(1)) {
+    reduce_owned(position);
+  }
+  for (std::int64_t index = next_copy_.fetch_add(1); index < num_tiles_;
+       index = next_copy_.fetch_add(1)) {
+    comm_.wait(owner(index), call_, static_cast<int>(1 + num_tiles_ + index));
+    copy_result(owner(index), tile(index));
+  }
+}
+
+/// Runs `body` on the team; whoever fails ends the others' waits.
+void Exchange::run(void (Exchange::*body)(int)) {
+  device_.pool().run_team([&](int worker) {
+    try {
+      (this->*body)(worker);
+    } catch (const GroupFailure&) {
+      throw;
+    } catch (const Exception& failure) {
+      comm_.abort(failure.error());
+      throw;
+    }
+  });
+}
+
+void Exchange::two_shot() {
+  row_groups_ = ceil_div(layout_.num_blocks(), kBlocksPerTile);
+  num_tiles_ = row_groups_ * ceil_div(num_panels_total_, kPanelsPerTile);
+  enter(2);
+  // Tiles of the next rank first, own tiles last: ranks finish tiles of different owners at the
+  // same time, and nobody's reduce waits for the end.
+  for (int distance = 1; distance <= comm_.world_size(); ++distance) {
+    const int whose = (comm_.rank() + distance) % comm_.world_size();
+    for (std::int64_t index = whose; index < num_tiles_; index += comm_.world_size()) {
+      product_order_.push_back(index);
+      if (whose == comm_.rank()) owned_.push_back(index);
+    }
+  }
+  run(&Exchange::work);
+}
+
+void Exchange::alone() {
+  row_groups_ = ceil_div(layout_.num_blocks(), kBlocksPerTile);
+  num_tiles_ = row_groups_ * ceil_div(num_panels_total_, kPanelsPerTile);
+  const Epilogue epilogue{args_.out, args_.bias, args_.residual};
+  device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int) {
+    alignas(64) float sum[kTileElements];
+    alignas(64) float spare[3 * kTileElements];
+    const Tile part = tile(index);
+    for (std::int64_t at = part.first_panel; at < part.end_panel; ++at) {
+      for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
+        if (num_roots_ == 1) {
+          node_tile(device_, layout_, packed_, block, args_.w, roots_[0], panel(at), sum, spare);
+        } else {
+          std::memset(sum, 0, sizeof sum);
+        }
+        store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first,
+                   layout_.rows_of(block), panel(at).columns, sum, kPanelColumns);
+      }
+    }
+  });
+}
+
+/// Rows of one call: what the buffer and the flags hold; the same on every rank.
+std::int64_t chunk_rows(const MatmulAllReduceArgs& args) {
+  const Communicator& comm = *args.comm;
+  if (comm.world_size() == 1) return kMaxChunkRows;
+  const std::int64_t padded = round_up(args.w.N, kPanelColumns);
+  const std::int64_t row_bytes =
+      padded * (4 * roots_bound(args.w.num_leaves, comm.world_size()) + size_of(args.out.dtype));
+  const std::int64_t panel_groups =
+      std::max<std::int64_t>(ceil_div(padded / kPanelColumns, kPanelsPerTile), 1);
+  // Flags: one for small calls, then two a tile.
+  const std::int64_t row_groups = (Communicator::kNumFlags - 1) / 2 / panel_groups;
+  std::int64_t rows = std::min(kMaxChunkRows, row_groups * kBlocksPerTile * kMicroRows);
+  rows = std::min(rows, comm.buffer_bytes() / std::max<std::int64_t>(row_bytes, 1));
+  if (rows >= kMicroRows) rows -= rows % kMicroRows;
+  if (rows < 1) {
+    throw_error(ErrorCode::kResourceExhausted, "a row does not fit the communicator's buffer",
+                fmt::format("{} bytes a row, {} bytes of buffer", row_bytes, comm.buffer_bytes()),
+                "make the group with a larger buffer");
+  }
+  return rows;
+}
+
+}  // namespace
+
+void matmul_all_reduce(const KernelContext& context, const MatmulAllReduceArgs& args) {
+  CpuDevice& device = cpu_device(context);
+  const std::int64_t M = args.out.shape[0];
+  const std::int64_t chunk = chunk_rows(args);
+  const ActivationLayout largest(args.w, std::min(M, chunk));
+  std::byte* packed = device.scratch(CpuDevice::kShared, largest.bytes());
+  for (std::int64_t row = 0; row < std::max<std::int64_t>(M, 1); row += chunk) {
+    const std::int64_t rows = std::min(chunk, M - row);
+    Exchange exchange(context, args, row, rows, packed);
+    if (args.comm->world_size() == 1) {
+      exchange.alone();
+    } else if (rows <= kOneShotRows || args.w.N == 0) {
+      exchange.one_shot();
+    } else {
+      exchange.two_shot();
+    }
+  }
+}
+
+}  // namespace cardloom::cpu
