@@ -32,20 +32,6 @@ std::string isa_name(const CommonOptions& options) {
   return value == nullptr ? "" : value;
 }
 
-/// An unknown name is a typing mistake; a known one that this machine lacks is the device's fault.
-void check_isa(const CommonOptions& options) {
-  const std::string name = isa_name(options);
-  const Result<cpu::Isa> isa = cpu::choose_isa(name);
-  if (isa) return;
-  bool known = false;
-  for (int index = 0; index < cpu::kNumIsas; ++index) {
-    known = known || name == to_string(static_cast<cpu::Isa>(index));
-  }
-  Error error = isa.error();
-  error.remedy = "use one of these with --isa or CARDLOOM_ISA, or leave both out for the fastest";
-  throw Failure(known ? kExitDevice : kExitUsage, std::move(error));
-}
-
 /// Told at most ten times a second, and only to a person.
 class LoadProgress {
  public:
@@ -113,6 +99,20 @@ const std::vector<std::int32_t>& Checkpoint::stop_ids() const {
   return ids.empty() ? config().eos_token_ids : ids;
 }
 
+/// An unknown name is a typing mistake; a known one that this machine lacks is the device's fault.
+std::string chosen_isa(const CommonOptions& options) {
+  const std::string name = isa_name(options);
+  const Result<cpu::Isa> isa = cpu::choose_isa(name);
+  if (isa) return std::string(to_string(*isa));
+  bool known = false;
+  for (int index = 0; index < cpu::kNumIsas; ++index) {
+    known = known || name == to_string(static_cast<cpu::Isa>(index));
+  }
+  Error error = isa.error();
+  error.remedy = "use one of these with --isa or CARDLOOM_ISA, or leave both out for the fastest";
+  throw Failure(known ? kExitDevice : kExitUsage, std::move(error));
+}
+
 LoadedModelDirectory open_directory(const std::string& path) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) {
@@ -148,7 +148,7 @@ void check_common(const CommonOptions& options) {
   check_range("--context", options.context, 0, INT64_MAX);
   check_range("--chunk", options.chunk, 1, 65536);
   check_range("--max-image-pixels", options.max_image_pixels, 1, INT64_MAX);
-  check_isa(options);
+  static_cast<void>(chosen_isa(options));
   if (options.dtype != "bf16" && options.dtype != "f32") {
     fail_usage(fmt::format("--dtype is \"{}\", but must be bf16 or f32", options.dtype),
                "the type to compute in; checkpoints may be bf16, f16 or f32", "--dtype bf16");
@@ -238,7 +238,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   LoadedEngine loaded;
   PlacedCards placed = unwrap(make_cards({.num_cards = static_cast<int>(options.tp),
                                           .threads_per_card = static_cast<int>(options.threads),
-                                          .isa = isa_name(options)}),
+                                          .isa = chosen_isa(options)}),
                               kExitDevice);
   if (!placed.warning.empty()) {
     std::fputs(fmt::format("warning: {}\n", one_line(placed.warning)).c_str(), stderr);

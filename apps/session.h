@@ -35,6 +35,9 @@ void check_common(const CommonOptions& options);
 /// The same for one option: "--chunk is 0, but must be 1 to 65536".
 void check_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high,
                  Location at = Location::current());
+/// The instruction path that --isa or CARDLOOM_ISA names, or the fastest. Throws
+/// Failure(kExitUsage) if there is no such path, kExitDevice if this machine lacks it.
+[[nodiscard]] std::string chosen_isa(const CommonOptions& options);
 [[nodiscard]] DType dtype_of(const CommonOptions& options);
 [[nodiscard]] DecodeOptions decode_options(const CommonOptions& options);
 
