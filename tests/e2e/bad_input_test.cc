@@ -1,55 +1,7 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "tests/e2e/bad_case.h"
 
-#include <algorithm>
-#include <functional>
-
-#include "tests/e2e/process.h"
-#include "tests/e2e/support.h"
-
-/// Whatever is wrong is told in three lines, with the right exit code, and nothing crashes.
 namespace cardloom::e2e {
 namespace {
-
-using ::testing::HasSubstr;
-using ::testing::StartsWith;
-
-using Arguments = std::vector<std::string>;
-
-struct BadCase {
-  const char* name;
-  int exit_code;
-  Arguments words;  ///< all of them in the three lines
-  /// Breaks what is to be broken in a copy of the tiny checkpoint and says what to type.
-  std::function<Arguments(const TempFolder&)> make;
-  ProcessOptions options{};
-};
-
-void expect_three_lines(const Outcome& outcome, const Arguments& words) {
-  EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3) << outcome.err;
-  EXPECT_THAT(outcome.err, StartsWith("error: "));
-  EXPECT_THAT(outcome.err, HasSubstr("\n  why: "));
-  EXPECT_THAT(outcome.err, HasSubstr("\n  try: "));
-  for (const std::string& word : words) EXPECT_THAT(outcome.err, HasSubstr(word));
-}
-
-class BadInput : public ::testing::TestWithParam<BadCase> {};
-
-TEST_P(BadInput, IsToldInThreeLinesWithItsExitCode) {
-  const TempFolder folder;
-  folder.copy_tiny();
-  const Outcome outcome = cardloom(GetParam().make(folder), GetParam().options);
-  EXPECT_EQ(outcome.exit_code, GetParam().exit_code) << outcome.err;
-  expect_three_lines(outcome, GetParam().words);
-}
-
-/// `cardloom run FOLDER hello` and more.
-Arguments run(const TempFolder& folder, const Arguments& more = {}) {
-  Arguments arguments = {"run", folder.path(), "hello", "--max-tokens", "2"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
 
 Arguments run_picture(const TempFolder& folder, const std::string& bytes,
                       const Arguments& more = {}) {
@@ -61,8 +13,6 @@ Arguments run_picture(const TempFolder& folder, const std::string& bytes,
 Arguments run_chat(const TempFolder& folder, const std::string& chat) {
   return {"tokenize", folder.path(), "--chat", folder.write("chat.json", chat)};
 }
-
-constexpr const char* kShard = "model-00002-of-00003.safetensors";
 
 std::string wide_png() { return read_text(kTiny + "/images/wide.png"); }
 
@@ -76,140 +26,6 @@ std::string png_of_size(std::uint32_t width, std::uint32_t height) {
   }
   return png;
 }
-
-const BadCase kModelCases[] = {
-    {"NoFolder",
-     3,
-     {"no-such-model"},
-     [](const TempFolder&) {
-       return Arguments{"run", "no-such-model", "hello"};
-     }},
-    {"EmptyFolder",
-     3,
-     {"config.json"},
-     [](const TempFolder& folder) {
-       std::filesystem::create_directory(folder.file("empty"));
-       return Arguments{"run", folder.file("empty"), "hello"};
-     }},
-    {"MissingShard",
-     3,
-     {kShard},
-     [](const TempFolder& folder) {
-       std::filesystem::remove(folder.file(kShard));
-       return run(folder);
-     }},
-    {"TruncatedShard",
-     3,
-     {kShard},
-     [](const TempFolder& folder) {
-       std::filesystem::resize_file(folder.file(kShard), 100'000);
-       return run(folder);
-     }},
-    {"EmptyShard",
-     3,
-     {kShard},
-     [](const TempFolder& folder) {
-       std::filesystem::resize_file(folder.file(kShard), 0);
-       return run(folder);
-     }},
-    {"HeaderPointsOutsideTheFile",
-     3,
-     {"word_embeddings"},
-     [](const TempFolder& folder) {
-       folder.replace("model-00001-of-00003.safetensors", "\"data_offsets\":[0,57344]",
-                      "\"data_offsets\":[8,99999]");
-       return run(folder);
-     }},
-    {"HeaderLongerThanTheFile",
-     3,
-     {kShard},
-     [](const TempFolder& folder) {
-       std::string text = read_text(folder.file(kShard));
-       text[4] = '\x7f';
-       write_text(folder.file(kShard), text);
-       return run(folder);
-     }},
-    {"WrongShape",
-     3,
-     {"[448, 64]", "[32, 896]"},
-     [](const TempFolder& folder) {
-       folder.replace("model-00001-of-00003.safetensors", "[448,64]", "[32,896]");
-       return run(folder);
-     }},
-    {"WrongDtype",
-     3,
-     {"word_embeddings", "I16"},
-     [](const TempFolder& folder) {
-       folder.replace("model-00001-of-00003.safetensors", "\"dtype\":\"BF16\",\"shape\":[448",
-                      "\"dtype\":\"I16\" ,\"shape\":[448");
-       return run(folder);
-     }},
-    {"IndexNamesNoTensor",
-     3,
-     {"output_layer"},
-     [](const TempFolder& folder) {
-       folder.replace("model.safetensors.index.json", "transformer.output_layer.weight",
-                      "transformer.output_layer.heavy");
-       return run(folder);
-     }},
-    {"IndexLeadsOutOfTheFolder",
-     3,
-     {"model.safetensors.index.json"},
-     [](const TempFolder& folder) {
-       folder.replace("model.safetensors.index.json", kShard, "../../etc/passwd");
-       return run(folder);
-     }},
-    {"ConfigWithoutAField",
-     3,
-     {"config.json", "hidden_size"},
-     [](const TempFolder& folder) {
-       folder.replace("config.json", "\n  \"hidden_size\"", "\n  \"hidden_sighs\"");
-       return run(folder);
-     }},
-    {"ConfigIsNoJson",
-     3,
-     {"config.json", "JSON"},
-     [](const TempFolder& folder) {
-       folder.write("config.json", "{\"model_type\": ");
-       return run(folder);
-     }},
-    {"ConfigWithAnAbsurdNumber",
-     3,
-     {"config.json", "padded_vocab_size"},
-     [](const TempFolder& folder) {
-       folder.replace("config.json", "\"padded_vocab_size\": 448",
-                      "\"padded_vocab_size\": 4480000000000000");
-       return run(folder);
-     }},
-    {"UnknownArchitecture",
-     3,
-     {"llama"},
-     [](const TempFolder& folder) {
-       folder.replace("config.json", "\"model_type\": \"chatglm\"", "\"model_type\": \"llama\"");
-       return run(folder);
-     }},
-    {"TokenizerWithAGap",
-     3,
-     {"tokenizer.model", "1"},
-     [](const TempFolder& folder) {
-       folder.replace("tokenizer.model", "AQ== 1\n", "");
-       return run(folder);
-     }},
-    {"NoTokenizer",
-     3,
-     {"tokenizer.model"},
-     [](const TempFolder& folder) {
-       std::filesystem::remove(folder.file("tokenizer.model"));
-       return run(folder);
-     }},
-    {"TokenizerConfigDamaged",
-     3,
-     {"tokenizer_config.json"},
-     [](const TempFolder& folder) {
-       std::filesystem::resize_file(folder.file("tokenizer_config.json"), 100);
-       return run(folder);
-     }},
-};
 
 const BadCase kPictureCases[] = {
     {"NoSuchPicture",
@@ -498,9 +314,10 @@ const BadCase kFlagCases[] = {
      }},
 };
 
-std::string name_of(const ::testing::TestParamInfo<BadCase>& info) { return info.param.name; }
+class BadInput : public ::testing::TestWithParam<BadCase> {};
 
-INSTANTIATE_TEST_SUITE_P(Model, BadInput, ::testing::ValuesIn(kModelCases), name_of);
+TEST_P(BadInput, IsToldInThreeLinesWithItsExitCode) { expect_told(GetParam()); }
+
 INSTANTIATE_TEST_SUITE_P(Picture, BadInput, ::testing::ValuesIn(kPictureCases), name_of);
 INSTANTIATE_TEST_SUITE_P(Prompt, BadInput, ::testing::ValuesIn(kPromptCases), name_of);
 INSTANTIATE_TEST_SUITE_P(Flag, BadInput, ::testing::ValuesIn(kFlagCases), name_of);
