@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -27,7 +26,7 @@ constexpr const char* kHelp =
 
 enum class Input { kLine, kEnd, kInterrupted };
 
-/// Lines from the terminal, by read(2): a signal must come through, which getline hides.
+/// Lines from the terminal, by read(2): Ctrl-C must come through, which getline hides.
 class LineReader {
  public:
   Input next(std::string& line) {
@@ -37,13 +36,14 @@ class LineReader {
         buffer_.erase(0, end + 1);
         return Input::kLine;
       }
+      if (!interrupt::wait_for_input(STDIN_FILENO)) {
+        buffer_.clear();
+        return Input::kInterrupted;
+      }
       char bytes[4096];
       const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
       if (count > 0) {
         buffer_.append(bytes, static_cast<std::size_t>(count));
-      } else if (count < 0 && errno == EINTR) {
-        buffer_.clear();
-        return Input::kInterrupted;
       } else {
         line = std::exchange(buffer_, {});
         return line.empty() ? Input::kEnd : Input::kLine;

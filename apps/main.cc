@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "apps/commands.h"
 
@@ -36,6 +37,15 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return tell(cardloom::app::kExitNoMemory,
                 cardloom::make_error(ErrorCode::kResourceExhausted, "memory ran out"));
+  } catch (const std::system_error& failure) {
+    if (failure.code() != std::errc::resource_unavailable_try_again) {
+      return tell(cardloom::app::kExitFailed,
+                  cardloom::make_error(ErrorCode::kInternal, failure.what()));
+    }
+    return tell(cardloom::app::kExitNoMemory,
+                cardloom::make_error(ErrorCode::kResourceExhausted, "a thread could not be started",
+                                     "memory or the number of processes is limited",
+                                     "fewer --threads or --tp; see `ulimit -a`"));
   } catch (const std::exception& failure) {
     return tell(cardloom::app::kExitFailed,
                 cardloom::make_error(ErrorCode::kInternal, failure.what()));

@@ -163,7 +163,7 @@ TEST(Run, TheContextEndsAnAnswer) {
 TEST(Run, MoreCardsThanCoresWorkWithAWarning) {
   const Scene scene = scenes().front();
   const Outcome outcome = cardloom(
-      {"run", kNano, kEnglish, "-i", scene.path, "--tp", "8", "--threads", "64", "--quiet"});
+      {"run", kNano, kEnglish, "-i", scene.path, "--tp", "8", "--threads", "2", "--quiet"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, scene.truth + "\n");
   EXPECT_THAT(outcome.err, HasSubstr("warning: "));

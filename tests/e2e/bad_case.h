@@ -43,6 +43,8 @@ inline void expect_told(const BadCase& bad) {
   expect_three_lines(outcome, bad.words);
 }
 
+inline void PrintTo(const BadCase& bad, std::ostream* out) { *out << bad.name; }
+
 inline std::string name_of(const ::testing::TestParamInfo<BadCase>& info) {
   return info.param.name;
 }

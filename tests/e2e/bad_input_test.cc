@@ -102,9 +102,9 @@ const BadCase kPromptCases[] = {
      }},
     {"PromptTooLongForTheContextAskedFor",
      2,
-     {"context", "8"},
+     {"context holds 5"},
      [](const TempFolder& folder) {
-       return run(folder, {"--context", "8"});
+       return run(folder, {"--context", "5"});
      }},
     {"NoPrompt",
      2,
@@ -232,7 +232,7 @@ const BadCase kFlagCases[] = {
      }},
     {"TpOverflows",
      2,
-     {"--tp", "99999999999999999999"},
+     {"--tp is", "1 to 8"},
      [](const TempFolder& folder) {
        return run(folder, {"--tp", "99999999999999999999"});
      }},
@@ -304,7 +304,7 @@ const BadCase kFlagCases[] = {
      [](const TempFolder& folder) {
        return run(folder, {"--threads", "1"});
      },
-     {.address_space_bytes = std::size_t{150} << 20}},
+     {.address_space_bytes = std::size_t{60} << 20}},
     {"OutputFolderMissing",
      1,
      {"no/such"},

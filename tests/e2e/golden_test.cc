@@ -40,7 +40,8 @@ std::vector<std::string> with_image(std::vector<std::string> arguments, const js
 }
 
 TEST(Golden, TokenizeText) {
-  for (const json::value& entry : golden().at("tokenizer").as_array()) {
+  const json::value data = golden();
+  for (const json::value& entry : data.at("tokenizer").as_array()) {
     const std::string text = entry.at("text").as_string().c_str();
     const json::value got = json_of({"tokenize", kCheckpoint, "--json", "--", text});
     EXPECT_EQ(got.at("ids"), entry.at("ids")) << text;
@@ -49,7 +50,8 @@ TEST(Golden, TokenizeText) {
 
 TEST(Golden, TokenizeChat) {
   const TempFolder folder;
-  for (const json::value& entry : golden().at("chat").as_array()) {
+  const json::value data = golden();
+  for (const json::value& entry : data.at("chat").as_array()) {
     const std::string path =
         folder.write("chat.json", json::serialize(with_paths(entry.at("messages"))));
     const json::value got = json_of({"tokenize", kCheckpoint, "--chat", path, "--json"});
@@ -64,7 +66,8 @@ TEST(Golden, TokenizeOnePlainLine) {
 
 TEST(Golden, Preprocess) {
   const TempFolder folder;
-  for (const auto& [name, entry] : golden().at("images").as_object()) {
+  const json::value data = golden();
+  for (const auto& [name, entry] : data.at("images").as_object()) {
     const std::string image = kTiny + "/" + entry.at("file").as_string().c_str();
     const Outcome outcome = cardloom({"preprocess", kCheckpoint, image, "--out", folder.file("p")});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -79,7 +82,8 @@ TEST(Golden, Preprocess) {
 
 TEST(Golden, GenerateGreedyInF32) {
   int number = 0;
-  for (const json::value& entry : golden().at("cases").as_array()) {
+  const json::value data = golden();
+  for (const json::value& entry : data.at("cases").as_array()) {
     const json::array& wanted = entry.at("greedy_ids").as_array();
     const std::string tp = std::to_string(1 + number++ % 3);
     const json::value got = json_of(with_image(
@@ -136,7 +140,7 @@ TEST(Golden, LogitsInF32) {
     if (entry.at("image").is_null()) continue;
     const json::string& image = entry.at("image").as_string();
     expect_first8(file, "image_embeds.0", data.at("vision").at(image), 1e-5);
-    for (const auto& [name, wanted] : data.at("vision_trace").at(image).as_object()) {
+    for (const auto& [name, wanted] : data.at("vision_trace").as_object()) {
       if (name != "vision.out") expect_first8(file, std::string(name), wanted, kTolerance);
     }
   }
