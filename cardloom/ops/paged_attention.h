@@ -38,18 +38,20 @@ struct PagedAttentionOptions {
 ///
 /// q                f32|bf16  [T, heads, D], any strides
 /// cache            as q      see KvLayer; written by kv_append before, this step's tokens too
-/// block_tables     i32       [S, max_blocks], any strides; entries beyond a sequence's need are
-/// not read token_sequences  i32       [T], any stride; row of block_tables context_lens     i32
-/// [T], any stride; keys token t sees, itself included; 0: out is 0 out              as q      [T,
-/// heads, D], any strides without overlap; may be q itself (the
+/// block_tables     i32       [S, max_blocks], any strides; entries beyond a sequence's
+///                            need are not read
+/// token_sequences  i32       [T], any stride; row of block_tables
+/// context_lens     i32       [T], any stride; keys token t sees, itself included; 0: out is 0
+/// out              as q      [T, heads, D], any strides without overlap; may be q itself (the
 ///                            original failure's view), else apart from it
 ///
 /// In f32: online softmax over blocks of kAttentionKeyBlock keys at absolute positions; a row's
 /// bits depend on its q, its keys and values only - not on T, the chunking of the prompt, the
-/// cache's block size, threads or neighbours. Keys from n on are never read. An index outside its
-/// table or cache is a kInvalidArgument (with both numbers) when the kernel runs. Throws
-/// kInvalidArgument on operands that do not fit. Source: Kwon et al. 2023, arXiv:2309.06180;
-/// Milakov and Gimelshein 2018, arXiv:1805.02867, alg. 3.
+/// cache's block size, threads or neighbours. Keys from n on are never read.
+/// An index outside its table or cache is a kInvalidArgument (with both numbers) when the kernel
+/// runs. Throws kInvalidArgument on operands that do not fit.
+/// Source: Kwon et al. 2023, arXiv:2309.06180; Milakov and Gimelshein 2018, arXiv:1805.02867,
+/// alg. 3.
 void paged_attention(Stream& stream, const TensorView& q, const KvLayer& cache,
                      const TensorView& block_tables, const TensorView& token_sequences,
                      const TensorView& context_lens, const TensorView& out,

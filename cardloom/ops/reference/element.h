@@ -22,6 +22,12 @@ T load_as(const std::byte* from) {
   return value;
 }
 
+/// An element of an i32 or i64 view.
+template <class T>
+T load_index(const TensorView& view, std::int64_t i, std::int64_t j = 0) {
+  return load_as<T>(address(view, i, j));
+}
+
 /// A floating element as f32.
 inline float load(const TensorView& view, std::int64_t i, std::int64_t j = 0, std::int64_t k = 0,
                   std::int64_t l = 0) {
