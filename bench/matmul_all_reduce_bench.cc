@@ -6,6 +6,7 @@
 //     matmul_all_reduce_bench [ROUNDS]
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -171,8 +172,8 @@ class Contest {
     for (int call = 0; call < calls_; ++call) {
       for (int rank = 0; rank < 2; ++rank) {
         ops::matmul_all_reduce(*stream(two_, rank), two_.group.communicator(rank), x_of(rank),
-                               halves_.copies[index(call)][index(rank)].matrix(),
-                               out_[index(rank)]);
+                               halves_.copies[index(call)][static_cast<std::size_t>(rank)].matrix(),
+                               out_[static_cast<std::size_t>(rank)]);
       }
     }
     two_.synchronize();
@@ -183,13 +184,15 @@ class Contest {
       for (int rank = 0; rank < 2; ++rank) {
         Stream& card = *stream(two_, rank);
         const TensorView x = x_of(rank);
-        const TensorView dense =
-            make_view(dense_[index(rank)].view().data, DType::kBF16, {M_, x.shape[1]});
+        const TensorView dense = make_view(dense_[static_cast<std::size_t>(rank)].view().data,
+                                           DType::kBF16, {M_, x.shape[1]});
         ops::copy(card, x, dense);
-        ops::matmul(card, dense, half_columns_[index(call)][index(rank)].matrix(),
-                    partial_[index(rank)]);
-        launch_all_reduce(card, {&two_.group.communicator(rank), partial_[index(rank)].view(),
-                                 out_[index(rank)].view()});
+        ops::matmul(card, dense,
+                    half_columns_[index(call)][static_cast<std::size_t>(rank)].matrix(),
+                    partial_[static_cast<std::size_t>(rank)]);
+        launch_all_reduce(
+            card, {&two_.group.communicator(rank), partial_[static_cast<std::size_t>(rank)].view(),
+                   out_[static_cast<std::size_t>(rank)].view()});
       }
     }
     two_.synchronize();
@@ -326,6 +329,7 @@ void report(const Shape& shape, int rounds, cpu::Isa isa, double peak, double ba
 
 int main(int argc, char** argv) {
   using namespace cardloom;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a long table: show every line as it is measured
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 9;
   const cpu::Isa isa = cpu::supported_isas().back();
   const double peak = bench::peak_flops(isa);
