@@ -57,6 +57,7 @@ class Glm4vModel final : public Model {
   void encode_apart(const StepContext& step, std::span<const PictureJob> pictures);
   [[nodiscard]] std::int64_t picture_workspace_bytes(const Vision& vision) const;
 
+  void check_input(const ModelInput& input, const TensorView& logits) const;
   void embed(const StepContext& step, const ModelInput& input, const TensorView& hidden) const;
   void compute_logits(const StepContext& step, const ModelInput& input, const TensorView& hidden,
                       const TensorView& logits) const;
