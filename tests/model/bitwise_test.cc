@@ -82,6 +82,18 @@ TEST_P(BitwiseTest, LogitsDoNotDependOnCardsOrChunks) {
   }
 }
 
+TEST_P(BitwiseTest, OnEveryInstructionPath) {
+  for (const cpu::Isa isa : cpu::supported_isas()) {
+    ModelUnderTest one(golden_.open(), {.tp = 1, .dtype = GetParam(), .isa = isa});
+    ModelUnderTest three(golden_.open(), {.tp = 3, .dtype = GetParam(), .isa = isa});
+    const std::vector<Tensor> embeds = one.encode(pictures(2));
+    EXPECT_TRUE(same_bits(three.encode(pictures(2), VisionCut::kPictures)[1], embeds[1]));
+    const TestPrompt prompt = two_pictures(embeds[0], embeds[1]);
+    EXPECT_TRUE(same_bits(three.prompt_logits(prompt, 7), one.prompt_logits(prompt)))
+        << to_string(isa);
+  }
+}
+
 TEST_P(BitwiseTest, LongPromptInChunks) {
   const TestPrompt prompt = golden_.prompt(4);  // 555 rows
   const Tensor expected = one_card_.prompt_logits(prompt);

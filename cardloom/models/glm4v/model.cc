@@ -110,13 +110,16 @@ std::int64_t Glm4vModel::encode_workspace_bytes(std::int64_t num_pictures) const
                       Workspace::bytes_of(info_.dtype, {info_.image_rows, info_.hidden_size}));
 }
 
+void Glm4vModel::require_vision() const {
+  if (vision_) return;
+  throw_error(ErrorCode::kInvalidArgument,
+              fmt::format("{} is a text model and takes no pictures", info_.architecture),
+              "config.json has no vision_config",
+              "leave out the pictures or use a glm-4v checkpoint");
+}
+
 void Glm4vModel::check_pictures(std::span<const PictureJob> pictures) const {
-  if (!vision_) {
-    throw_error(ErrorCode::kInvalidArgument,
-                fmt::format("{} is a text model and takes no pictures", info_.architecture),
-                fmt::format("{} given; config.json has no vision_config", pictures.size()),
-                "leave out the pictures or use a glm-4v checkpoint");
-  }
+  require_vision();
   const VisionConfig& vision = *config_.vision;
   const TensorView pixels =
       make_view(nullptr, DType::kF32, {vision.in_channels, vision.image_size, vision.image_size});
@@ -196,7 +199,7 @@ void Glm4vModel::check_input(const ModelInput& input, const TensorView& logits) 
     }
     before = row;
   }
-  if (!input.image_rows.empty() && !vision_) check_pictures({});
+  if (!input.image_rows.empty()) require_vision();
   for (const ImageRows& rows : input.image_rows) {
     const TensorView& embeds = rows.embeds;
     if (embeds.rank == 2 && embeds.shape[1] == info_.hidden_size && rows.first_row >= 0 &&

@@ -51,6 +51,7 @@ class Glm4vModel final : public Model {
   };
   [[nodiscard]] static Vision make_vision(const Glm4vConfig& config, const VisionView& view);
 
+  void require_vision() const;
   void check_pictures(std::span<const PictureJob> pictures) const;
   void encode_picture(const StepContext& step, const Vision& vision, const TensorView& pixel_values,
                       const TensorView& embeds, std::int64_t number) const;
