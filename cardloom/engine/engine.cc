@@ -106,7 +106,8 @@ Result<std::uint64_t> Engine::Impl::submit(Request request) {
   auto sequence = std::make_unique<Sequence>(last_id_ + 1, std::move(request));
   if (sequence->request().prompt_logits) {
     try {
-      sequence->prompt_logits = Tensor(DType::kF32, {sequence->num_prompt_rows(), model.vocab_size});
+      sequence->prompt_logits =
+          Tensor(DType::kF32, {sequence->num_prompt_rows(), model.vocab_size});
     } catch (const Exception& failure) {  // a request's own size: its error, not the engine's
       return failure.error();
     }
@@ -152,9 +153,9 @@ Sequence& Engine::Impl::find(std::uint64_t sequence_id) {
       if (sequence->id() == sequence_id) return *sequence;
     }
   }
-  throw_error(ErrorCode::kNotFound,
-              fmt::format("sequence {} is neither active nor finished since the last submit",
-                          sequence_id));
+  throw_error(
+      ErrorCode::kNotFound,
+      fmt::format("sequence {} is neither active nor finished since the last submit", sequence_id));
 }
 
 std::vector<SequenceNeed> Engine::Impl::needs() const {
@@ -322,8 +323,8 @@ FinishReason Engine::Impl::append(Sequence& sequence, std::int32_t token_id) {
   const std::int64_t row = sequence.num_rows();
   sequence.append_token(token_id);
   sequence.times.generated_tokens = sequence.num_generated();
-  const bool has_room = row < ranks_.context_tokens() &&
-                        sequence.position(row) < ranks_.model_info().max_positions;
+  const bool has_room =
+      row < ranks_.context_tokens() && sequence.position(row) < ranks_.model_info().max_positions;
   return verdict == StopChecker::Verdict::kLength || !has_room ? FinishReason::kLength
                                                                : FinishReason::kNone;
 }
