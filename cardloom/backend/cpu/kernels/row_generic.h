@@ -141,6 +141,10 @@ inline float max_of(Vector a) {
 
 // ---- Runs.
 
+inline Vector load_up_to(const float* from, int64_t n) {
+  return n < kWidth ? load_first(from, n) : load(from);
+}
+
 template <class Function>
 void map(const float* x, float* out, int64_t n, Function function) {
   int64_t i = 0;
@@ -210,12 +214,16 @@ template <bool has_bias, bool has_residual>
 void normalise(const float* x, float mean, float inverse, const float* weight, const float* bias,
                const float* residual, float* out, int64_t n) {
   for (int64_t i = 0; i < n; i += kWidth) {
-    const int64_t count = n - i < kWidth ? n - i : kWidth;
-    Vector a = mul(sub(load_first(x + i, count), set1(mean)), set1(inverse));
-    const Vector w = load_first(weight + i, count);
-    a = has_bias ? madd(a, w, load_first(bias + i, count)) : mul(a, w);
-    if (has_residual) a = add(a, load_first(residual + i, count));
-    store_first(out + i, a, count);
+    const int64_t count = n - i;
+    Vector a = mul(sub(load_up_to(x + i, count), set1(mean)), set1(inverse));
+    const Vector w = load_up_to(weight + i, count);
+    a = has_bias ? madd(a, w, load_up_to(bias + i, count)) : mul(a, w);
+    if (has_residual) a = add(a, load_up_to(residual + i, count));
+    if (count < kWidth) {
+      store_first(out + i, a, count);
+    } else {
+      store(out + i, a);
+    }
   }
 }
 
