@@ -199,6 +199,15 @@ std::vector<OpRecord> OpLog::snapshot(std::uint64_t after) const {
   return records;
 }
 
+const OpRecord* OpLog::find(OpState wanted) const {
+  const std::uint64_t oldest = sequence_ > kNumRecords ? sequence_ - kNumRecords : 0;
+  for (std::uint64_t sequence = oldest; sequence < sequence_; ++sequence) {
+    const OpRecord& record = memory_->records[sequence % kNumRecords];
+    if (state(record) == wanted) return &record;
+  }
+  return nullptr;
+}
+
 std::string_view to_string(OpId op) {
   switch (op) {
     case OpId::kMatmul:

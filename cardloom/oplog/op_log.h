@@ -70,6 +70,9 @@ class OpLog {
   /// Copies of the records with sequence > `after`, oldest first, as far as the ring still has
   /// them.
   [[nodiscard]] std::vector<OpRecord> snapshot(std::uint64_t after = 0) const;
+  /// The oldest record in `state` or nullptr; unlike snapshot(), also while kernels run, for the
+  /// rank's own thread. Its times and counts may be changing.
+  [[nodiscard]] const OpRecord* find(OpState state) const;
   [[nodiscard]] std::uint64_t last_sequence() const { return sequence_; }
 
   static constexpr int kNumRecords = 2048;
