@@ -66,7 +66,7 @@ class Chat {
   void clear() {
     messages_.clear();
     if (!options_.system.empty()) {
-      messages_.push_back({.role = "system", .content = options_.system});
+      messages_.push_back(make_message("system", options_.system));
     }
   }
 
@@ -120,8 +120,8 @@ bool Chat::command(std::string_view line) {
   } else if (name == "/help" || name == "/?") {
     std::fputs(kHelp, stderr);
   } else {
-    fail_usage(fmt::format("there is no command {}", name), "a line that begins with / is a command",
-               "/help lists them");
+    fail_usage(fmt::format("there is no command {}", name),
+               "a line that begins with / is a command", "/help lists them");
   }
   return true;
 }
@@ -145,8 +145,8 @@ const LoadedPicture& Chat::picture(const std::string& path) {
 
 /// As prepare_chat, but a picture is read and prepared once in a conversation.
 PreparedPrompt Chat::prepare() {
-  const TokenizedChat chat = unwrap(
-      tokenize_chat(*checkpoint_.tokenizer, checkpoint_.style(), messages_), kExitUsage);
+  const TokenizedChat chat =
+      unwrap(tokenize_chat(*checkpoint_.tokenizer, checkpoint_.style(), messages_), kExitUsage);
   PreparedPrompt prepared;
   std::vector<Tensor> pixel_values;
   for (const ImagePlace& place : chat.images) {
@@ -171,7 +171,7 @@ PreparedPrompt Chat::prepare() {
 }
 
 void Chat::answer(std::string question) {
-  messages_.push_back({.role = "user", .content = std::move(question), .images = pending_});
+  messages_.push_back(make_message("user", std::move(question), pending_));
   AnswerText text(*checkpoint_.tokenizer);
   try {
     PreparedPrompt prepared = prepare();
@@ -201,7 +201,7 @@ void Chat::answer(std::string question) {
     throw;
   }
   pending_.clear();
-  messages_.push_back({.role = "assistant", .content = text.text()});
+  messages_.push_back(make_message("assistant", text.text()));
 }
 
 }  // namespace

@@ -49,10 +49,8 @@ Image test_picture() {
 /// The prompt of both runs, made anew for each: a request takes its pictures along.
 PreparedPrompt make_check_prompt(const CheckOptions& options, const Checkpoint& checkpoint) {
   const bool vision = checkpoint.config().vision.has_value();
-  ChatMessage message{.role = "user",
-                      .content = options.prompt.value_or(vision ? "What is in this picture?"
-                                                                : "Hello! Who are you?"),
-                      .images = options.images};
+  const char* question = vision ? "What is in this picture?" : "Hello! Who are you?";
+  ChatMessage message = make_message("user", options.prompt.value_or(question), options.images);
   if (!vision || !options.images.empty()) {
     return prepare_chat(checkpoint, {message}, options.common);
   }

@@ -13,7 +13,8 @@ namespace cardloom::app {
 namespace {
 
 constexpr const char* kExitCodes =
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 model missing or bad, 4 does not fit in\n"
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 model missing or bad, 4 does not fit "
+    "in\n"
     "memory, 5 device, 8 check found a difference, 130 stopped by Ctrl-C.";
 
 constexpr const char* kMainFooter =
@@ -60,18 +61,21 @@ void add_common(CLI::App& command, CommonOptions& options, bool model = true) {
   }
   add_cards(command, options);
   const char* group = "Pictures";
-  command.add_option("--vision-cut", options.vision_cut,
-                     "cut pictures over cards by heads, whole pictures, or auto")
+  command
+      .add_option("--vision-cut", options.vision_cut,
+                  "cut pictures over cards by heads, whole pictures, or auto")
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
-  command.add_option("--max-image-pixels", options.max_image_pixels,
-                     "largest picture, judged before it is decoded")
+  command
+      .add_option("--max-image-pixels", options.max_image_pixels,
+                  "largest picture, judged before it is decoded")
       ->capture_default_str()
       ->type_name("N")
       ->group(group);
-  command.add_flag("--exif-rotate", options.exif_rotate,
-                   "turn pictures as EXIF says (the reference does not)")
+  command
+      .add_flag("--exif-rotate", options.exif_rotate,
+                "turn pictures as EXIF says (the reference does not)")
       ->group(group);
   command.add_flag("--json", options.json, "one JSON object on stdout");
   command.add_flag("-q,--quiet", options.quiet, "no progress and no figures on stderr");
@@ -137,7 +141,8 @@ void define_run(CLI::App& app, CommandLine& line) {
       "  echo \"Hello!\" | cardloom run glm-4v-9b > answer  only the answer goes to stdout\n"
       "Greedy unless --temperature is given. Figures go to stderr.\n");
   add_common(command, options.common);
-  command.add_option("PROMPT", options.prompt, "the question; none: stdin, or a chat on a terminal")
+  command
+      .add_option("PROMPT", options.prompt, "the question; none: stdin, or a chat on a terminal")
       ->type_name("");
   add_images(command, options.images);
   command.add_option("--system", options.system, "what the assistant is to be")->type_name("TEXT");
@@ -324,9 +329,9 @@ std::string joined(const std::vector<std::string>& names) {
   if (dynamic_cast<const CLI::ExtrasError*>(&failure) != nullptr && !extras.empty()) {
     const std::string typed = extras.front().substr(0, extras.front().find('='));
     const std::string meant = nearest(typed, known);
-    fail_usage(used.empty() ? fmt::format("there is no command \"{}\"", typed)
-                            : fmt::format("cardloom {} does not take \"{}\"", command.get_name(),
-                                          typed),
+    fail_usage(used.empty()
+                   ? fmt::format("there is no command \"{}\"", typed)
+                   : fmt::format("cardloom {} does not take \"{}\"", command.get_name(), typed),
                fmt::format("it knows {}", joined(known)),
                meant.empty() ? usage : fmt::format("{} (is that what was meant?)", meant));
   }

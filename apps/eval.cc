@@ -71,7 +71,7 @@ std::vector<Question> read_questions(const std::string& folder, std::int64_t lim
 
 std::string ask(const Question& question, const Checkpoint& checkpoint, LoadedEngine& loaded,
                 const CommonOptions& options) {
-  ChatMessage message{.role = "user", .content = question.question};
+  ChatMessage message = make_message("user", question.question);
   if (!question.image.empty()) message.images.push_back(question.image);
   PreparedPrompt prepared = prepare_chat(checkpoint, {message}, options);
   Request request;
@@ -135,10 +135,10 @@ int run_eval(const EvalOptions& options) {
                    .c_str(),
                stdout);
   }
-  std::fputs(fmt::format("{} of {} right ({:.1f} %), {}\n", right, of, accuracy * 100,
-                         loaded.describe())
-                 .c_str(),
-             stdout);
+  std::fputs(
+      fmt::format("{} of {} right ({:.1f} %), {}\n", right, of, accuracy * 100, loaded.describe())
+          .c_str(),
+      stdout);
   return kExitOk;
 }
 

@@ -61,9 +61,8 @@ std::string one_line(std::string_view text) {
 
 std::string three_lines(const Error& error) {
   const std::string where = fmt::format("{}:{}", error.at.file, error.at.line);
-  const std::string why =
-      error.detail.empty() ? fmt::format("{}, {}", to_string(error.code), where)
-                           : fmt::format("{} ({})", error.detail, where);
+  const std::string why = error.detail.empty() ? fmt::format("{}, {}", to_string(error.code), where)
+                                               : fmt::format("{} ({})", error.detail, where);
   const std::string remedy = error.remedy.empty() ? general_remedy(error.code) : error.remedy;
   return fmt::format("error: {}\n  why: {}\n  try: {}\n", one_line(error.message), one_line(why),
                      one_line(remedy));

@@ -78,9 +78,9 @@ std::string figures_line(const Answer& answer, const PreparedPrompt& prepared,
                          const LoadedEngine& loaded) {
   std::string stages;
   if (prepared.num_images > 0) {
-    stages = fmt::format("decode picture {}, preprocess {}, vision {}, ",
-                         duration_text(prepared.decode), duration_text(prepared.preprocess),
-                         duration_text(answer.times.vision));
+    stages =
+        fmt::format("decode picture {}, preprocess {}, vision {}, ", duration_text(prepared.decode),
+                    duration_text(prepared.preprocess), duration_text(answer.times.vision));
   }
   std::string copies = counted(static_cast<std::int64_t>(answer.copies.copies), "layout copie");
   if (answer.copies.copies == 1) copies = "1 layout copy";
@@ -118,8 +118,7 @@ json::object figures_json(const Answer& answer, const PreparedPrompt& prepared,
   figures["isa"] = loaded.instruction_path;
   figures["dtype"] = to_string(loaded.dtype);
   if (prepared.num_images > 0) {
-    figures["vision_cut"] =
-        answer.times.vision_cut == VisionCut::kPictures ? "pictures" : "heads";
+    figures["vision_cut"] = answer.times.vision_cut == VisionCut::kPictures ? "pictures" : "heads";
   }
   figures["layout_copies"] = {{"copies", answer.copies.copies}, {"bytes", answer.copies.bytes}};
   return figures;

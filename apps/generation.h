@@ -17,8 +17,8 @@ struct Answer {
   FinishReason finish = FinishReason::kNone;
   SequenceTimes times;
   LayoutCopies copies;                     ///< of this answer alone
-  std::chrono::nanoseconds first_token{};    ///< from the start of the request, pictures included
-  std::chrono::nanoseconds total{};          ///< to its end
+  std::chrono::nanoseconds first_token{};  ///< from the start of the request, pictures included
+  std::chrono::nanoseconds total{};        ///< to its end
 
   [[nodiscard]] double tokens_per_second() const;
 };

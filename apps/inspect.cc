@@ -21,7 +21,7 @@ using glm4v::WeightParts;
 /// What is known of the weights without reading them.
 struct WeightReport {
   bool has_index = false;
-  std::string source;          ///< what was looked at
+  std::string source;  ///< what was looked at
   std::int64_t num_tensors = 0;
   std::int64_t num_expected = 0;
   std::int64_t num_parameters = 0;
@@ -54,13 +54,11 @@ WeightReport look_at_weights(const std::string& path, const Glm4vConfig& config)
 
 constexpr struct {
   const char* name;
-  std::int64_t WeightParts::* part;
-} kParts[] = {{"embedding", &WeightParts::embedding},
-              {"text attention", &WeightParts::text_attention},
-              {"text mlp", &WeightParts::text_mlp},
-              {"lm_head", &WeightParts::lm_head},
-              {"vision", &WeightParts::vision},
-              {"projector", &WeightParts::projector}};
+  std::int64_t WeightParts::*part;
+} kParts[] = {
+    {"embedding", &WeightParts::embedding}, {"text attention", &WeightParts::text_attention},
+    {"text mlp", &WeightParts::text_mlp},   {"lm_head", &WeightParts::lm_head},
+    {"vision", &WeightParts::vision},       {"projector", &WeightParts::projector}};
 
 std::string architecture_text(const LoadedModelDirectory& directory, const WeightReport& weights) {
   const Glm4vConfig& config = directory.config;
@@ -88,9 +86,9 @@ std::string weights_text(const WeightReport& weights) {
   for (const auto& [name, count] : weights.dtypes) {
     dtypes += fmt::format(", {} {}", count, one_line(name));
   }
-  std::string text = fmt::format("  weights {} tensors in {} ({} expected{})\n",
-                                 weights.num_tensors, one_line(weights.source),
-                                 weights.num_expected, dtypes);
+  std::string text =
+      fmt::format("  weights {} tensors in {} ({} expected{})\n", weights.num_tensors,
+                  one_line(weights.source), weights.num_expected, dtypes);
   if (!weights.missing_shards.empty()) {
     text += fmt::format("  {} not here yet, first {}: shapes and dtypes are not checked there\n",
                         counted(static_cast<std::int64_t>(weights.missing_shards.size()), "shard"),
@@ -165,51 +163,48 @@ json::array cards_json(const MemoryPlan& plan) {
 
 std::string verdict_text(const WeightReport& weights, const MemoryVerdict& memory,
                          const CommonOptions& options) {
-  const std::string checked = !weights.status ? "the checkpoint is wrong"
-                              : !weights.has_index
-                                  ? "config good, weights not here"
-                                  : weights.missing_shards.empty()
-                                        ? "names, shapes and dtypes good"
-                                        : "names good, some shards not here";
+  const std::string checked = !weights.status                  ? "the checkpoint is wrong"
+                              : !weights.has_index             ? "config good, weights not here"
+                              : weights.missing_shards.empty() ? "names, shapes and dtypes good"
+                                                               : "names good, some shards not here";
   std::string room = "free memory unknown";
   if (memory.available_bytes) {
-    room = memory.fits() ? fmt::format("fits into the {} free here",
-                                       binary_bytes(*memory.available_bytes))
-                         : fmt::format("does not fit into the {} free here",
-                                       binary_bytes(*memory.available_bytes));
+    room = memory.fits()
+               ? fmt::format("fits into the {} free here", binary_bytes(*memory.available_bytes))
+               : fmt::format("does not fit into the {} free here",
+                             binary_bytes(*memory.available_bytes));
     if (!memory.fits() && memory.context_that_fits > 0) {
       room += fmt::format(" (--context {} would)", memory.context_that_fits);
     }
   }
-  return fmt::format("verdict: {}; {} on {} in {}, {}", checked,
-                     binary_bytes(memory.needed_bytes), counted(options.tp, "card"), options.dtype,
-                     room);
+  return fmt::format("verdict: {}; {} on {} in {}, {}", checked, binary_bytes(memory.needed_bytes),
+                     counted(options.tp, "card"), options.dtype, room);
 }
 
 json::object to_json(const LoadedModelDirectory& directory, const WeightReport& weights,
                      const MemoryPlan& plan, const MemoryVerdict& memory) {
   const Glm4vConfig& config = directory.config;
-  json::object object{{"architecture", directory.architecture},
-                      {"parameters", weights.num_parameters},
-                      {"layers", config.num_layers},
-                      {"hidden_size", config.hidden_size},
-                      {"heads", config.num_heads},
-                      {"kv_heads", config.num_kv_heads},
-                      {"vocab_size", config.vocab_size},
-                      {"max_positions", config.max_positions},
-                      {"tensors_expected", weights.num_expected},
-                      {"tensors", weights.has_index ? json::value(weights.num_tensors) : nullptr},
-                      {"missing_shards", json::array(weights.missing_shards.begin(),
-                                                     weights.missing_shards.end())},
-                      {"surplus", json::array(weights.surplus.begin(), weights.surplus.end())},
-                      {"problem", weights.status ? json::value(nullptr)
-                                                 : json::value(weights.status.error().message)},
-                      {"tp", plan.options.tp},
-                      {"dtype", to_string(plan.options.dtype)},
-                      {"context", memory.context_tokens},
-                      {"cards", cards_json(plan)},
-                      {"needed_bytes", memory.needed_bytes},
-                      {"fits", memory.fits()}};
+  json::object object{
+      {"architecture", directory.architecture},
+      {"parameters", weights.num_parameters},
+      {"layers", config.num_layers},
+      {"hidden_size", config.hidden_size},
+      {"heads", config.num_heads},
+      {"kv_heads", config.num_kv_heads},
+      {"vocab_size", config.vocab_size},
+      {"max_positions", config.max_positions},
+      {"tensors_expected", weights.num_expected},
+      {"tensors", weights.has_index ? json::value(weights.num_tensors) : nullptr},
+      {"missing_shards", json::array(weights.missing_shards.begin(), weights.missing_shards.end())},
+      {"surplus", json::array(weights.surplus.begin(), weights.surplus.end())},
+      {"problem",
+       weights.status ? json::value(nullptr) : json::value(weights.status.error().message)},
+      {"tp", plan.options.tp},
+      {"dtype", to_string(plan.options.dtype)},
+      {"context", memory.context_tokens},
+      {"cards", cards_json(plan)},
+      {"needed_bytes", memory.needed_bytes},
+      {"fits", memory.fits()}};
   if (config.vision) {
     object["vision"] = {{"layers", config.vision->num_layers},
                         {"hidden_size", config.vision->hidden_size},

@@ -1,7 +1,8 @@
 #include "apps/interrupt.h"
 
-#include <csignal>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "apps/failure.h"
 

@@ -19,10 +19,9 @@ int tell(int exit_code, const Error& error) {
 int finish(int exit_code) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
   return tell(cardloom::app::kExitFailed,
-              cardloom::make_error(ErrorCode::kResourceExhausted,
-                                   "the output could not be written to stdout",
-                                   "the disk is full or the reader has gone",
-                                   "free some space or write elsewhere"));
+              cardloom::make_error(
+                  ErrorCode::kResourceExhausted, "the output could not be written to stdout",
+                  "the disk is full or the reader has gone", "free some space or write elsewhere"));
 }
 
 }  // namespace

@@ -97,20 +97,19 @@ void require_memory(const glm4v::Glm4vConfig& config, const CommonOptions& optio
   const double rate = kv_bytes_per_token(plan);
   throw Failure(
       kExitNoMemory,
-      make_error(
-          ErrorCode::kResourceExhausted,
-          fmt::format("the model needs {} on {}, but {} are free",
-                      binary_bytes(verdict.needed_bytes), counted(options.tp, "card"),
-                      binary_bytes(*verdict.available_bytes)),
-          fmt::format("weights {} ({}), KV cache {} for --context {} ({} a token), the rest "
-                      "workspace",
-                      binary_bytes(weights), options.dtype,
-                      binary_bytes(rate * static_cast<double>(verdict.context_tokens)),
-                      verdict.context_tokens, binary_bytes(rate)),
-          verdict.context_that_fits > 0
-              ? fmt::format("--context {} fits here", verdict.context_that_fits)
-              : "a machine with more memory; the weights alone do not leave room for any "
-                "--context here"));
+      make_error(ErrorCode::kResourceExhausted,
+                 fmt::format("the model needs {} on {}, but {} are free",
+                             binary_bytes(verdict.needed_bytes), counted(options.tp, "card"),
+                             binary_bytes(*verdict.available_bytes)),
+                 fmt::format("weights {} ({}), KV cache {} for --context {} ({} a token), the rest "
+                             "workspace",
+                             binary_bytes(weights), options.dtype,
+                             binary_bytes(rate * static_cast<double>(verdict.context_tokens)),
+                             verdict.context_tokens, binary_bytes(rate)),
+                 verdict.context_that_fits > 0
+                     ? fmt::format("--context {} fits here", verdict.context_that_fits)
+                     : "a machine with more memory; the weights alone do not leave room for any "
+                       "--context here"));
 }
 
 }  // namespace cardloom::app

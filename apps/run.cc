@@ -15,9 +15,8 @@ constexpr std::int64_t kMaxPromptBytes = std::int64_t{16} << 20;
 
 std::vector<ChatMessage> first_messages(const RunOptions& options, std::string prompt) {
   std::vector<ChatMessage> messages;
-  if (!options.system.empty()) messages.push_back({.role = "system", .content = options.system});
-  messages.push_back(
-      {.role = "user", .content = std::move(prompt), .images = options.images});
+  if (!options.system.empty()) messages.push_back(make_message("system", options.system));
+  messages.push_back(make_message("user", std::move(prompt), options.images));
   return messages;
 }
 

@@ -46,10 +46,10 @@ class LoadProgress {
     if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
     last_ = now;
     dirty_ = true;
-    std::fputs(fmt::format("\r\033[Kloading weights {} of {}", binary_bytes(done),
-                           binary_bytes(total))
-                   .c_str(),
-               stderr);
+    std::fputs(
+        fmt::format("\r\033[Kloading weights {} of {}", binary_bytes(done), binary_bytes(total))
+            .c_str(),
+        stderr);
   }
   void clear() {
     if (dirty_) std::fputs("\r\033[K", stderr);
@@ -69,8 +69,7 @@ VisionCut vision_cut_of(const CommonOptions& options) {
 }
 
 PreparedPrompt finish_prompt(const Checkpoint& checkpoint, const TokenizedChat& chat,
-                             const std::vector<std::string>& images,
-                             const CommonOptions& options) {
+                             const std::vector<std::string>& images, const CommonOptions& options) {
   PreparedPrompt prepared;
   std::vector<Tensor> pixel_values;
   for (const std::string& path : images) {
@@ -178,10 +177,9 @@ LoadedPicture load_picture(const std::string& path, const Checkpoint& checkpoint
   LoadedPicture picture;
   const Clock::time_point begin = Clock::now();
   const std::string bytes = unwrap(read_file(path, kMaxPictureFileBytes), kExitUsage);
-  const Image image =
-      unwrap(decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())), path,
-                          decode_options(options)),
-             kExitUsage);
+  const Image image = unwrap(decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())),
+                                          path, decode_options(options)),
+                             kExitUsage);
   const Clock::time_point decoded = Clock::now();
   picture.pixel_values = glm4v::make_pixel_values(image, checkpoint.config().vision->image_size);
   picture.decode = decoded - begin;
@@ -206,6 +204,14 @@ PreparedPrompt prepare_ids(const Checkpoint& checkpoint, const std::string& ids,
                                   checkpoint.config()),
              kExitUsage);
   return finish_prompt(checkpoint, chat, images, options);
+}
+
+ChatMessage make_message(std::string role, std::string content, std::vector<std::string> images) {
+  ChatMessage message;
+  message.role = std::move(role);
+  message.content = std::move(content);
+  message.images = std::move(images);
+  return message;
 }
 
 std::vector<ChatMessage> read_chat(const std::string& path,
@@ -262,11 +268,11 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
     std::vector<Device*> devices;
     for (const auto& device : cards.devices) devices.push_back(device.get());
     return with_exit_code(kExitBadModel, [&] {
-      return load_models(checkpoint.directory, devices,
-                         {.dtype = loaded.dtype, .progress = [&](std::int64_t done,
-                                                                 std::int64_t total) {
-                            progress.update(done, total);
-                          }});
+      return load_models(
+          checkpoint.directory, devices,
+          {.dtype = loaded.dtype, .progress = [&](std::int64_t done, std::int64_t total) {
+             progress.update(done, total);
+           }});
     });
   };
   loaded.engine = with_exit_code(kExitDevice, [&] {

@@ -69,6 +69,10 @@ struct PreparedPrompt {
                                          const std::vector<std::string>& images,
                                          const CommonOptions& options);
 
+/// A message without tools.
+[[nodiscard]] ChatMessage make_message(std::string role, std::string content,
+                                       std::vector<std::string> images = {});
+
 /// The messages of a JSON file in OpenAI's form; `images` join the last message of the user.
 [[nodiscard]] std::vector<ChatMessage> read_chat(const std::string& path,
                                                  const std::vector<std::string>& images);

@@ -14,8 +14,9 @@ namespace {
 
 /// Columns on a terminal: bytes that begin a character. Good enough for our own tables.
 std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
 }
 
 }  // namespace
@@ -70,11 +71,10 @@ Result<std::vector<std::int32_t>> parse_ids(std::string_view text) {
     std::int32_t id = 0;
     const auto [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (failure != std::errc() || stop != word.data() + word.size()) {
-      return make_error(ErrorCode::kInvalidArgument,
-                        fmt::format("\"{}\" is not a token id", word.substr(0, 40)),
-                        fmt::format("entry {} of the ids; an id is a whole number of 32 bits",
-                                    ids.size()),
-                        "write the ids as numbers: --ids \"1 2 3\"");
+      return make_error(
+          ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not a token id", word.substr(0, 40)),
+          fmt::format("entry {} of the ids; an id is a whole number of 32 bits", ids.size()),
+          "write the ids as numbers: --ids \"1 2 3\"");
     }
     ids.push_back(id);
     at = text.find_first_not_of(kBetween, end);

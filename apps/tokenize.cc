@@ -13,8 +13,8 @@ constexpr std::int64_t kMaxTextBytes = std::int64_t{64} << 20;
 json::object tokenize_text(const TokenizeOptions& options, const Tokenizer& tokenizer) {
   const std::string text = options.text ? *options.text : read_stdin(kMaxTextBytes);
   json::object object;
-  object["ids"] = ids_json(options.special ? tokenizer.encode_with_special(text)
-                                           : tokenizer.encode(text));
+  object["ids"] =
+      ids_json(options.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text));
   return object;
 }
 
@@ -43,9 +43,8 @@ int run_tokenize(const TokenizeOptions& options) {
                "leave one out");
   }
   const Checkpoint checkpoint = open_checkpoint(options.common.model);
-  const json::object object = options.chat.empty()
-                                  ? tokenize_text(options, *checkpoint.tokenizer)
-                                  : tokenize_messages(options, checkpoint);
+  const json::object object = options.chat.empty() ? tokenize_text(options, *checkpoint.tokenizer)
+                                                   : tokenize_messages(options, checkpoint);
   if (options.common.json) {
     print_json(object);
     return kExitOk;
