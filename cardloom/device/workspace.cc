@@ -12,10 +12,16 @@ namespace cardloom {
 Workspace::Workspace(std::int64_t capacity_bytes, DeviceId device)
     : memory_(DType::kU8, {capacity_bytes}, device), device_(device) {}
 
+std::int64_t Workspace::bytes_of(DType dtype, std::initializer_list<std::int64_t> shape) {
+  std::int64_t bytes = size_of(dtype);
+  for (const std::int64_t length : shape) bytes *= length;
+  return round_up(bytes, 64);
+}
+
 TensorView Workspace::take(DType dtype, std::initializer_list<std::int64_t> shape,
                            Location caller) {
   TensorView view = make_view(nullptr, dtype, shape, device_, caller);
-  const std::int64_t bytes = round_up(view.num_elements() * size_of(dtype), 64);
+  const std::int64_t bytes = bytes_of(dtype, shape);
   if (bytes > capacity_bytes() - used_) {
     throw_error(ErrorCode::kResourceExhausted,
                 fmt::format("the workspace is too small for {}", to_string(view)),

@@ -19,6 +19,10 @@ class Workspace {
   [[nodiscard]] TensorView take(DType dtype, std::initializer_list<std::int64_t> shape,
                                 Location caller = Location::current());
 
+  /// What take() of such a tensor uses up.
+  [[nodiscard]] static std::int64_t bytes_of(DType dtype,
+                                             std::initializer_list<std::int64_t> shape);
+
   [[nodiscard]] std::int64_t capacity_bytes() const { return memory_.size_bytes(); }
   /// The most that was ever in use.
   [[nodiscard]] std::int64_t peak_bytes() const { return peak_; }

@@ -16,12 +16,17 @@ class Trace {
   /// Queues a copy of `view` [rows, columns] on the stream. The copy is there after synchronize().
   void capture(Stream& stream, const std::string& name, const TensorView& view);
 
+  /// Pictures are numbered in the order they are encoded: the number of the next one.
+  [[nodiscard]] std::int64_t take_picture_number() { return num_pictures_++; }
+
   /// All captured rows of a name as one tensor [rows, columns]; call after synchronize().
+  /// Throws kNotFound, listing what there is, if the name was never captured.
   [[nodiscard]] Tensor rows(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> names() const;
 
  private:
   std::map<std::string, std::vector<Tensor>> parts_;
+  std::int64_t num_pictures_ = 0;
 };
 
 }  // namespace cardloom

@@ -1,0 +1,243 @@
+#include "cardloom/models/glm4v/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "cardloom/base/error.h"
+#include "cardloom/layers/trace.h"
+#include "cardloom/ops/all_gather.h"
+#include "cardloom/ops/elementwise.h"
+#include "cardloom/ops/embedding_lookup.h"
+#include "cardloom/ops/matmul.h"
+#include "cardloom/ops/rms_norm.h"
+
+namespace cardloom::glm4v {
+namespace {
+
+/// A group of one rank exchanges nothing.
+constexpr ThreadGroupOptions kAlone{.buffer_bytes = 64 << 10};
+
+ModelInfo make_info(const Glm4vConfig& config, const RankWeights& own) {
+  ModelInfo info;
+  info.architecture = config.vision ? "glm-4v" : "glm-4";
+  info.dtype = own.embedding.view().dtype;
+  info.vocab_size = config.vocab_size;
+  info.hidden_size = config.hidden_size;
+  info.num_layers = static_cast<int>(config.num_layers);
+  info.num_kv_heads = own.share.kv_groups.size();
+  info.head_dim = config.head_dim;
+  info.max_positions = config.max_positions;
+  if (config.vision) {
+    info.image_rows = config.vision->rows_per_image();
+    info.image_size = config.vision->image_size;
+  }
+  return info;
+}
+
+void require_shape(const TensorView& view, const char* name, const TensorView& wanted,
+                   Location caller = Location::current()) {
+  if (same_shape(view, wanted) && view.dtype == wanted.dtype) return;
+  throw_error(ErrorCode::kInvalidArgument,
+              fmt::format("{} is {}, the model needs {}", name, to_string(view), to_string(wanted)),
+              {}, {}, caller);
+}
+
+/// Copies rows `indices` (ascending) of `from` to `to`, a run of neighbours at a time.
+void gather_rows(Stream& stream, const TensorView& from, const TensorView& indices,
+                 const TensorView& to) {
+  const std::int64_t R = indices.shape[0];
+  const auto row = [&](std::int64_t r) -> std::int64_t { return *indices.at<std::int32_t>(r); };
+  for (std::int64_t begin = 0, end = 0; begin < R; begin = end) {
+    end = begin + 1;
+    while (end < R && row(end) == row(end - 1) + 1) ++end;
+    ops::copy(stream, from.slice(0, row(begin), row(begin) + end - begin), to.slice(0, begin, end));
+  }
+}
+
+}  // namespace
+
+ModelWeights::ModelWeights(std::vector<RankWeights> all_ranks) : ranks(std::move(all_ranks)) {
+  if (ranks.size() > 1 && ranks[0].vision) whole_vision.emplace(ranks);
+}
+
+Glm4vModel::Glm4vModel(const Glm4vConfig& config, std::shared_ptr<const ModelWeights> weights,
+                       int rank)
+    : config_(config),
+      weights_(std::move(weights)),
+      own_(weights_->ranks[static_cast<std::size_t>(rank)]),
+      rank_(rank),
+      tp_(static_cast<int>(weights_->ranks.size())),
+      info_(make_info(config, own_)),
+      alone_(1, kAlone) {
+  layers_.reserve(own_.layers.size());
+  for (std::int64_t index = 0; index < config_.num_layers; ++index) {
+    layers_.emplace_back(config_, own_, index);
+  }
+  if (config_.vision) vision_.emplace(make_vision(config_, view_of_rank(own_)));
+  if (weights_->whole_vision) {
+    whole_vision_.emplace(make_vision(config_, weights_->whole_vision->view(rank)));
+  }
+}
+
+Glm4vModel::Vision Glm4vModel::make_vision(const Glm4vConfig& config, const VisionView& view) {
+  return {VisionTower(*config.vision, view.tower), Projector(*config.vision, view.projector)};
+}
+
+std::int64_t Glm4vModel::forward_workspace_bytes(std::int64_t T, std::int64_t R) const {
+  const std::int64_t H = config_.hidden_size;
+  const std::int64_t logits = Workspace::bytes_of(info_.dtype, {R, H}) +
+                              Workspace::bytes_of(DType::kF32, {R, own_.share.vocabulary.size()});
+  return Workspace::bytes_of(info_.dtype, {T, H}) +
+         std::max(layers_[0].workspace_bytes(info_.dtype, T), logits);
+}
+
+std::int64_t Glm4vModel::picture_workspace_bytes(const Vision& vision) const {
+  const std::int64_t hidden = Workspace::bytes_of(
+      info_.dtype, {config_.vision->num_positions, config_.vision->hidden_size});
+  return hidden + std::max(vision.tower.workspace_bytes(info_.dtype),
+                           vision.projector.workspace_bytes(info_.dtype));
+}
+
+std::int64_t Glm4vModel::encode_workspace_bytes(std::int64_t num_pictures) const {
+  if (!vision_ || num_pictures == 0) return 0;
+  const std::int64_t by_heads = picture_workspace_bytes(*vision_);
+  if (!whole_vision_ || num_pictures < tp_) return by_heads;
+  return std::max(by_heads,
+                  picture_workspace_bytes(*whole_vision_) +
+                      Workspace::bytes_of(info_.dtype, {info_.image_rows, info_.hidden_size}));
+}
+
+void Glm4vModel::check_pictures(std::span<const PictureJob> pictures) const {
+  if (!vision_) {
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("{} is a text model and takes no pictures", info_.architecture),
+                fmt::format("{} given; config.json has no vision_config", pictures.size()),
+                "leave out the pictures or use a glm-4v checkpoint");
+  }
+  const VisionConfig& vision = *config_.vision;
+  const TensorView pixels =
+      make_view(nullptr, DType::kF32, {vision.in_channels, vision.image_size, vision.image_size});
+  const TensorView embeds = make_view(nullptr, info_.dtype, {info_.image_rows, info_.hidden_size});
+  for (const PictureJob& job : pictures) {
+    require_shape(job.pixel_values, "pixel_values", pixels);
+    require_shape(job.embeds, "embeds of a picture", embeds);
+  }
+}
+
+VisionCut Glm4vModel::encode(const StepContext& step, std::span<const PictureJob> pictures,
+                             VisionCut cut) {
+  if (pictures.empty()) return cut;
+  check_pictures(pictures);
+  if (cut == VisionCut::kAuto) {
+    const bool enough = tp_ > 1 && pictures.size() >= static_cast<std::size_t>(tp_);
+    cut = enough ? VisionCut::kPictures : VisionCut::kHeads;
+  }
+  if (cut == VisionCut::kPictures && tp_ > 1) {
+    encode_apart(step, pictures);
+    return cut;
+  }
+  for (const PictureJob& job : pictures) {
+    const std::int64_t number = step.trace != nullptr ? step.trace->take_picture_number() : 0;
+    encode_picture(step, *vision_, job.pixel_values, job.embeds, number);
+  }
+  return cut;
+}
+
+/// `number` names what step.trace captures: `vision.embed`, then `vision.embed.1`, ...
+void Glm4vModel::encode_picture(const StepContext& step, const Vision& vision,
+                                const TensorView& pixel_values, const TensorView& embeds,
+                                std::int64_t number) const {
+  const std::string suffix = number == 0 ? std::string() : fmt::format(".{}", number);
+  const Workspace::Scope scratch(step.workspace);
+  const TensorView hidden = step.workspace.take(
+      info_.dtype, {config_.vision->num_positions, config_.vision->hidden_size});
+  vision.tower.forward(step, pixel_values, hidden, suffix);
+  vision.projector.forward(step, hidden, embeds, suffix);
+}
+
+/// Picture p on card p % tp, with the whole weights and nobody to wait for; then each card's rows
+/// go to all. A card's trace has the pictures that the card encodes.
+void Glm4vModel::encode_apart(const StepContext& step, std::span<const PictureJob> pictures) {
+  const StepContext alone{step.stream, alone_.communicator(0), step.workspace, step.trace};
+  const auto tp = static_cast<std::size_t>(tp_);
+  for (std::size_t first = 0; first < pictures.size(); first += tp) {
+    const Workspace::Scope scratch(step.workspace);
+    const TensorView mine = step.workspace.take(info_.dtype, {info_.image_rows, info_.hidden_size});
+    const std::size_t end = std::min(first + tp, pictures.size());
+    const std::size_t own = first + static_cast<std::size_t>(rank_);
+    for (std::size_t p = first; p < end; ++p) {
+      const std::int64_t number = step.trace != nullptr ? step.trace->take_picture_number() : 0;
+      if (p == own) encode_picture(alone, *whole_vision_, pictures[p].pixel_values, mine, number);
+    }
+    const OpScope scope(step.stream.log(), "vision");
+    const TensorView columns = mine.transpose(0, 1);  // [H, rows]: the owner's are all of them
+    for (std::size_t p = first; p < end; ++p) {
+      ops::all_gather(step.stream, step.comm, p == own ? columns : columns.slice(1, 0, 0), 0,
+                      pictures[p].embeds.transpose(0, 1));
+    }
+  }
+}
+
+void Glm4vModel::forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
+                         const TensorView& logits) {
+  const std::int64_t T = input.token_ids.shape[0];
+  const std::int64_t R = input.logits_rows.shape[0];
+  require_shape(logits, "logits", make_view(nullptr, DType::kF32, {R, info_.vocab_size}));
+  if (!input.image_rows.empty() && !vision_) check_pictures({});
+
+  const Workspace::Scope scratch(step.workspace);
+  const TensorView hidden = step.workspace.take(info_.dtype, {T, info_.hidden_size});
+  embed(step, input, hidden);
+
+  const OpScope scope(step.stream.log(), "text");
+  for (std::size_t index = 0; index < layers_.size(); ++index) {
+    layers_[index].forward(step, input, kv_cache.layer(static_cast<int>(index)), hidden);
+    if (step.trace != nullptr) {
+      step.trace->capture(step.stream, fmt::format("text.layer.{}", index), hidden);
+    }
+  }
+  compute_logits(step, input, hidden, logits);
+}
+
+/// hidden = word embeddings; rows of pictures are replaced by their encoded rows.
+void Glm4vModel::embed(const StepContext& step, const ModelInput& input,
+                       const TensorView& hidden) const {
+  const OpScope scope(step.stream.log(), "embedding");
+  ops::embedding_lookup(step.stream, step.comm, input.token_ids, own_.embedding,
+                        own_.share.vocabulary.begin, hidden);
+  for (const ImageRows& rows : input.image_rows) {
+    ops::copy(step.stream, rows.embeds,
+              hidden.slice(0, rows.first_row, rows.first_row + rows.embeds.shape[0]));
+  }
+}
+
+/// logits = lm_head(final_norm(hidden rows asked for)): each rank its part of the vocabulary. Rows
+/// nobody asks for are normed only for a trace, then in place: `hidden` ends here.
+void Glm4vModel::compute_logits(const StepContext& step, const ModelInput& input,
+                                const TensorView& hidden, const TensorView& logits) const {
+  const std::int64_t R = input.logits_rows.shape[0];
+  const auto eps = static_cast<float>(config_.rms_norm_eps);
+  const TensorView rows = step.workspace.take(hidden.dtype, {R, hidden.shape[1]});
+  {
+    const OpScope scope(step.stream.log(), "final");
+    if (step.trace != nullptr) {
+      ops::rms_norm(step.stream, hidden, own_.final_norm, hidden, {.eps = eps});
+      step.trace->capture(step.stream, "text.final", hidden);
+    }
+    gather_rows(step.stream, hidden, input.logits_rows, rows);
+    if (step.trace == nullptr && R > 0) {
+      ops::rms_norm(step.stream, rows, own_.final_norm, rows, {.eps = eps});
+    }
+  }
+  if (R == 0) return;
+  const OpScope scope(step.stream.log(), "lm_head");
+  const IndexRange vocabulary = own_.share.vocabulary;
+  const TensorView local = step.workspace.take(DType::kF32, {R, vocabulary.size()});
+  ops::matmul(step.stream, rows, own_.lm_head.weight.matrix(), local);
+  ops::all_gather(step.stream, step.comm, local, vocabulary.begin, logits);
+}
+
+}  // namespace cardloom::glm4v

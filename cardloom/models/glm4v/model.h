@@ -1,0 +1,76 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cardloom/comm/thread_communicator.h"
+#include "cardloom/models/glm4v/decoder_layer.h"
+#include "cardloom/models/glm4v/projector.h"
+#include "cardloom/models/glm4v/vision_tower.h"
+#include "cardloom/models/model.h"
+
+namespace cardloom::glm4v {
+
+/// All ranks' weights, and the vision half joined if there are several ranks.
+struct ModelWeights {
+  explicit ModelWeights(std::vector<RankWeights> all_ranks);
+  ModelWeights(const ModelWeights&) = delete;  // whole_vision looks at ranks
+  ModelWeights& operator=(const ModelWeights&) = delete;
+
+  const std::vector<RankWeights> ranks;
+  std::optional<WholeVision> whole_vision;
+};
+
+/// GLM-4V, or GLM-4 if the config has no vision: one rank's share.
+class Glm4vModel final : public Model {
+ public:
+  /// `weights` is shared because a rank encodes whole pictures with the pieces of all of them: the
+  /// last rank's model ends it.
+  Glm4vModel(const Glm4vConfig& config, std::shared_ptr<const ModelWeights> weights, int rank);
+
+  [[nodiscard]] const ModelInfo& info() const override { return info_; }
+  [[nodiscard]] std::int64_t forward_workspace_bytes(std::int64_t T, std::int64_t R) const override;
+  /// For kAuto. kPictures with fewer pictures than cards needs what tp pictures need.
+  [[nodiscard]] std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const override;
+
+  /// Throws kInvalidArgument for a text model, or a picture or output of another shape.
+  VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
+                   VisionCut cut) override;
+
+  /// Throws kInvalidArgument for rows of pictures that leave the step or given to a text model,
+  /// rows of logits that leave it, or logits of another shape.
+  void forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
+               const TensorView& logits) override;
+
+ private:
+  /// Tower and projector of one cut.
+  struct Vision {
+    VisionTower tower;
+    Projector projector;
+  };
+  [[nodiscard]] static Vision make_vision(const Glm4vConfig& config, const VisionView& view);
+
+  void check_pictures(std::span<const PictureJob> pictures) const;
+  void encode_picture(const StepContext& step, const Vision& vision, const TensorView& pixel_values,
+                      const TensorView& embeds, std::int64_t number) const;
+  void encode_apart(const StepContext& step, std::span<const PictureJob> pictures);
+  [[nodiscard]] std::int64_t picture_workspace_bytes(const Vision& vision) const;
+
+  void embed(const StepContext& step, const ModelInput& input, const TensorView& hidden) const;
+  void compute_logits(const StepContext& step, const ModelInput& input, const TensorView& hidden,
+                      const TensorView& logits) const;
+
+  const Glm4vConfig config_;
+  const std::shared_ptr<const ModelWeights> weights_;
+  const RankWeights& own_;
+  const int rank_;
+  const int tp_;
+  ModelInfo info_;
+  std::vector<DecoderLayer> layers_;
+  std::optional<Vision> vision_;        ///< this rank's share
+  std::optional<Vision> whole_vision_;  ///< all of it; if tp > 1
+  ThreadGroup alone_;                   ///< of one rank: for whole pictures
+};
+
+}  // namespace cardloom::glm4v
