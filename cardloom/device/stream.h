@@ -59,6 +59,11 @@ class Stream {
   /// kDeadlineExceeded, naming the running operator, if nothing finishes for stall_deadline.
   void synchronize();
 
+  /// How many launches there were, and how many of them have run: a watchdog's view of progress.
+  /// Any thread.
+  [[nodiscard]] std::uint64_t num_launched() const { return launched_.load(); }
+  [[nodiscard]] std::uint64_t num_finished() const { return finished_.load(); }
+
   [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
   /// Keeps `error` if it is the first. Any thread.
   void fail(const Error& error);

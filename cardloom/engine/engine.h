@@ -43,11 +43,11 @@ enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
 [[nodiscard]] std::string_view to_string(FinishReason reason);
 
 struct Request {
-  Prompt prompt;
-  SamplingParams sampling;
-  std::int64_t max_tokens = 0;         ///< 0: until the context is full
-  std::vector<std::int32_t> stop_ids;  ///< end-of-sequence ids; the stop id itself is not output
-  bool prompt_logits = false;          ///< keep the logits of every prompt row (`cardloom logits`)
+  Prompt prompt{};
+  SamplingParams sampling{};
+  std::int64_t max_tokens = 0;           ///< 0: until the context is full
+  std::vector<std::int32_t> stop_ids{};  ///< end-of-sequence ids; the stop id itself is not output
+  bool prompt_logits = false;  ///< keep the logits of every prompt row (`cardloom logits`)
 };
 
 /// One thing that happened to a sequence in a step.
@@ -55,7 +55,7 @@ struct SequenceEvent {
   std::uint64_t sequence_id = 0;
   std::int32_t token_id = -1;  ///< -1: none (finished without one)
   FinishReason finish = FinishReason::kNone;
-  Error error;  ///< if finish is kError
+  Error error{};  ///< if finish is kError
 };
 
 /// Where the time of a sequence went.

@@ -21,6 +21,8 @@ using testing::message_of;
 using testing::to_values;
 
 class Rules : public ::testing::Test {
+  std::vector<LaidOut> memory_;  ///< outlives the card, whose stream may still run
+
  protected:
   Card card{cpu::Isa::kPlain};
 
@@ -29,9 +31,6 @@ class Rules : public ::testing::Test {
     return memory_.emplace_back(contiguous(dtype, shape)).view;
   }
   TensorView broadcast(std::int64_t T, std::int64_t H) { return make({1, H}).expand(0, T); }
-
- private:
-  std::vector<LaidOut> memory_;
 };
 
 TEST_F(Rules, RmsNorm) {

@@ -110,8 +110,9 @@ inline Vector gelu_of(Vector x) {
   p = madd(p, s, set1(1.12819925e-1F));
   p = madd(p, s, set1(-3.76125336e-1F));
   p = madd(p, s, set1(1.28379166e-1F));
-  const Vector inner = add(set1(1.0F), madd(p, a, a));
-  return mul(mul(x, set1(0.5F)), select_greater(t, set1(0.927734375F), outer, inner));
+  const Vector half = mul(x, set1(0.5F));
+  const Vector inner = madd(half, madd(p, a, a), half);
+  return select_greater(t, set1(0.927734375F), mul(half, outer), inner);
 }
 
 inline Vector silu_and_mul_of(Vector gate, Vector up) {

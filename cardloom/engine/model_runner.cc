@@ -1,0 +1,224 @@
+#include "cardloom/engine/model_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "cardloom/base/integer_math.h"
+
+namespace cardloom {
+namespace {
+
+/// A view of a plan's numbers. Views are of mutable memory by type; nobody writes a plan.
+template <class T>
+TensorView plan_view(const std::vector<T>& values, DType dtype,
+                     std::initializer_list<std::int64_t> shape) {
+  return make_view(const_cast<T*>(values.data()), dtype, shape);
+}
+
+template <class T>
+TensorView plan_view(const std::vector<T>& values, DType dtype) {
+  return plan_view(values, dtype, {static_cast<std::int64_t>(values.size())});
+}
+
+std::int64_t product(const char* what, std::initializer_list<std::int64_t> factors) {
+  std::optional<std::int64_t> bytes = 1;
+  for (const std::int64_t factor : factors) {
+    if (bytes) bytes = checked_mul(*bytes, factor);
+  }
+  if (!bytes) {
+    throw_error(ErrorCode::kResourceExhausted,
+                fmt::format("the size of the {} does not fit 63 bits", what), {},
+                "use a shorter context or fewer sequences at once");
+  }
+  return *bytes;
+}
+
+std::int64_t workspace_bytes(const Model& model, const RankLimits& limits) {
+  const std::int64_t forward =
+      model.forward_workspace_bytes(limits.max_step_rows, limits.max_logits_rows);
+  if (model.info().image_rows == 0) return forward;
+  return std::max(forward, model.encode_workspace_bytes(limits.max_pictures));
+}
+
+Error error_of(const std::exception& failure) {
+  if (const auto* named = dynamic_cast<const Exception*>(&failure)) return named->error();
+  if (dynamic_cast<const std::bad_alloc*>(&failure) != nullptr) {
+    return make_error(ErrorCode::kResourceExhausted, "no memory for a step", failure.what(),
+                      "free memory or use a smaller prompt chunk");
+  }
+  return make_error(ErrorCode::kInternal, failure.what());
+}
+
+float load_f32(const std::byte* from, DType dtype) {
+  if (dtype == DType::kBF16) return to_f32(*reinterpret_cast<const bf16*>(from));
+  if (dtype == DType::kF16) return to_f32(*reinterpret_cast<const f16*>(from));
+  return *reinterpret_cast<const float*>(from);
+}
+
+}  // namespace
+
+RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
+  const ModelInfo& info = model.info();
+  RankBytes bytes;
+  bytes.kv_cache = product("KV cache", {2, info.num_layers, limits.num_blocks, limits.block_size,
+                                        info.num_kv_heads, info.head_dim, size_of(info.dtype)});
+  bytes.workspace = workspace_bytes(model, limits);
+  bytes.pictures = product("encoded pictures", {limits.num_picture_slots, info.image_rows,
+                                                info.hidden_size, size_of(info.dtype)});
+  bytes.logits = product("logits", {limits.max_logits_rows, info.vocab_size, 4});
+  return bytes;
+}
+
+ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const RankLimits& limits,
+                         const StreamOptions& stream, const TensorView& logits)
+    : comm_(comm),
+      model_(model),
+      log_(comm.rank(), comm.world_size()),
+      stream_(device, log_, stream),
+      workspace_(workspace_bytes(model, limits), device.id()),
+      kv_cache_(model.info().num_layers, limits.num_blocks, limits.block_size,
+                model.info().num_kv_heads, model.info().head_dim, model.info().dtype, device.id()),
+      pictures_(model.info().dtype,
+                {limits.num_picture_slots, model.info().image_rows, model.info().hidden_size},
+                device.id()),
+      logits_(logits) {
+  stream_.set_failure_hook([this](const Error& error) { comm_.abort(error); });
+  thread_ = std::thread([this] { serve(); });
+}
+
+ModelRunner::~ModelRunner() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void ModelRunner::post(std::shared_ptr<const StepPlan> plan) {
+  {
+    const std::lock_guard lock(mutex_);
+    plan_ = std::move(plan);
+    result_.reset();
+  }
+  wake_.notify_all();
+}
+
+bool ModelRunner::wait_left(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  return wake_.wait_for(lock, limit, [this] { return result_.has_value(); });
+}
+
+StepResult ModelRunner::take_result() {
+  const std::lock_guard lock(mutex_);
+  StepResult result = std::move(*result_);
+  result_.reset();
+  return result;
+}
+
+void ModelRunner::serve() {
+  for (;;) {
+    std::shared_ptr<const StepPlan> plan;
+    {
+      std::unique_lock lock(mutex_);
+      // Not an unbounded wait for a peer: idle until the engine has a step or ends.
+      wake_.wait(lock, [this] { return plan_ != nullptr || stop_; });
+      if (stop_) return;
+      plan = std::exchange(plan_, nullptr);
+    }
+    StepResult result = run(*plan);
+    if (!result.is_drained) stuck_plan_ = std::move(plan);
+    {
+      const std::lock_guard lock(mutex_);
+      result_ = std::move(result);
+    }
+    wake_.notify_all();
+  }
+}
+
+StepResult ModelRunner::run(const StepPlan& plan) {
+  StepResult result;
+  log_.set_step(plan.step_id);
+  stream_.set_fingerprints(plan.fingerprints);
+  // The rank's half of the step loop: what a step throws ends here.
+  try {
+    const Workspace::Scope scope(workspace_);
+    if (plan.pictures.empty()) {
+      forward(plan);
+    } else {
+      encode(plan, result);
+    }
+    stream_.synchronize();
+    copy_embeds(plan, result);
+  } catch (const std::exception& failure) {
+    result.error = error_of(failure);
+    comm_.abort(*result.error);  // the first rank's error stays
+    stream_.reset();             // drains it first, unless a kernel is stuck
+  }
+  result.is_drained = stream_.num_finished() == stream_.num_launched();
+  if (result.is_drained) count_copies(result);
+  return result;
+}
+
+StepContext ModelRunner::context() { return {stream_, comm_, workspace_, trace_}; }
+
+void ModelRunner::encode(const StepPlan& plan, StepResult& result) {
+  jobs_.clear();
+  for (const PictureToEncode& picture : plan.pictures) {
+    jobs_.push_back(
+        {.pixel_values = picture.pixel_values, .embeds = pictures_.view().select(0, picture.slot)});
+  }
+  result.vision_cut = model_.encode(context(), jobs_, plan.vision_cut);
+}
+
+void ModelRunner::forward(const StepPlan& plan) {
+  image_rows_.clear();
+  for (const ImageRowRange& range : plan.image_rows) {
+    const TensorView embeds = pictures_.view().select(0, range.slot);
+    image_rows_.push_back({range.first_row, embeds.slice(0, range.begin, range.end)});
+  }
+  const std::int64_t num_sequences =
+      plan.max_blocks > 0 ? static_cast<std::int64_t>(plan.block_tables.size()) / plan.max_blocks
+                          : 0;
+  const ModelInput input{
+      .token_ids = plan_view(plan.token_ids, DType::kI32),
+      .positions = plan_view(plan.positions, DType::kI32),
+      .slot_mapping = plan_view(plan.slot_mapping, DType::kI64),
+      .token_sequences = plan_view(plan.token_sequences, DType::kI32),
+      .context_lens = plan_view(plan.context_lens, DType::kI32),
+      .block_tables = plan_view(plan.block_tables, DType::kI32, {num_sequences, plan.max_blocks}),
+      .logits_rows = plan_view(plan.logits_rows, DType::kI32),
+      .image_rows = image_rows_,
+  };
+  const auto num_logits = static_cast<std::int64_t>(plan.logits_rows.size());
+  model_.forward(context(), input, kv_cache_, logits_.slice(0, 0, num_logits));
+}
+
+void ModelRunner::copy_embeds(const StepPlan& plan, StepResult& result) const {
+  if (comm_.rank() != 0) return;
+  for (const PictureToEncode& picture : plan.pictures) {
+    if (!picture.wants_embeds) continue;
+    const TensorView from = pictures_.view().select(0, picture.slot);
+    Tensor copy(DType::kF32, {from.shape[0], from.shape[1]});
+    const std::int64_t size = size_of(from.dtype);
+    for (std::int64_t element = 0; element < from.num_elements(); ++element) {
+      reinterpret_cast<float*>(copy.view().data)[element] =
+          load_f32(from.data + element * size, from.dtype);
+    }
+    result.image_embeds.push_back(std::move(copy));
+  }
+}
+
+/// The ring forgets, so what is new in it is added up after every step.
+void ModelRunner::count_copies(StepResult& result) {
+  for (const OpRecord& record : log_.snapshot(counted_sequence_)) {
+    result.copies += record.copies;
+    result.copy_bytes += record.copy_bytes;
+  }
+  counted_sequence_ = log_.last_sequence();
+}
+
+}  // namespace cardloom

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "cardloom/engine/batch.h"
+
+namespace cardloom {
+
+/// What a rank reserves, in counts.
+struct RankLimits {
+  std::int64_t num_blocks = 0;
+  std::int64_t block_size = 0;  ///< tokens
+  std::int64_t num_picture_slots = 0;
+  std::int64_t max_step_rows = 0;
+  std::int64_t max_logits_rows = 0;
+  std::int64_t max_pictures = 0;  ///< of one encode step
+};
+
+/// The same in bytes.
+struct RankBytes {
+  std::int64_t kv_cache = 0;
+  std::int64_t workspace = 0;
+  std::int64_t pictures = 0;
+  std::int64_t logits = 0;
+};
+
+/// Throws kResourceExhausted, naming the part, if a size does not fit 63 bits.
+[[nodiscard]] RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits);
+
+/// One rank: a thread that runs step plans on its card, one at a time, and all the memory that a
+/// step needs. The thread sleeps between steps.
+///
+/// One thread (the engine's) posts plans and takes results; members below the mailbox belong to the
+/// rank's thread. If a step fails here, the group is aborted, so that every rank leaves the step.
+class ModelRunner {
+ public:
+  /// `logits` f32 [max_logits_rows, V]: where this rank's logits go; the front end's memory on rank
+  /// 0. All references must outlive the runner.
+  ModelRunner(Device& device, Communicator& comm, Model& model, const RankLimits& limits,
+              const StreamOptions& stream, const TensorView& logits);
+  ~ModelRunner();
+  ModelRunner(const ModelRunner&) = delete;
+  ModelRunner& operator=(const ModelRunner&) = delete;
+
+  /// Begins a step. Shared, because a rank that is lost may read its plan for ever.
+  void post(std::shared_ptr<const StepPlan> plan);
+  /// Whether the step has ended, after waiting for that at most so long.
+  [[nodiscard]] bool wait_left(std::chrono::milliseconds limit);
+  /// The result of the step that has ended.
+  [[nodiscard]] StepResult take_result();
+
+  /// Launches so far, and how many of them have run. Any thread.
+  [[nodiscard]] std::uint64_t num_launched() const { return stream_.num_launched(); }
+  [[nodiscard]] std::uint64_t num_finished() const { return stream_.num_finished(); }
+
+  /// Only while no step runs.
+  void set_trace(Trace* trace) { trace_ = trace; }
+  [[nodiscard]] const OpLog& log() const { return log_; }
+
+ private:
+  void serve();
+  StepResult run(const StepPlan& plan);
+  void encode(const StepPlan& plan, StepResult& result);
+  void forward(const StepPlan& plan);
+  void copy_embeds(const StepPlan& plan, StepResult& result) const;
+  void count_copies(StepResult& result);
+  [[nodiscard]] StepContext context();
+
+  std::mutex mutex_;  ///< guards the four below; no lock is taken inside it
+  std::condition_variable wake_;
+  std::shared_ptr<const StepPlan> plan_;
+  std::optional<StepResult> result_;
+  bool stop_ = false;
+
+  Communicator& comm_;
+  Model& model_;
+  OpLog log_;
+  Stream stream_;
+  Workspace workspace_;
+  KvCache kv_cache_;
+  Tensor pictures_;  ///< the model's dtype [num_picture_slots, image_rows, H]
+  TensorView logits_;
+  std::vector<PictureJob> jobs_;       ///< of the running step; kernels may look at them until
+  std::vector<ImageRows> image_rows_;  ///< it is drained, even if it failed while being launched
+  Trace* trace_ = nullptr;
+  std::shared_ptr<const StepPlan> stuck_plan_;  ///< a kernel that never ended may still read it
+  std::uint64_t counted_sequence_ = 0;  ///< log records up to here are in a StepResult's copies
+  std::thread thread_;                  ///< last: it uses everything above
+};
+
+}  // namespace cardloom
