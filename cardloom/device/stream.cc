@@ -130,7 +130,7 @@ void Stream::reset() {
 }
 
 void Stream::execute() {
-  device_.bind_executor();
+  device_.bind_thread();
   for (std::uint64_t next = 0;; ++next) {
     const auto ready = [&] { return launched_.load(std::memory_order_acquire) > next; };
     if (!poll(ready)) {

@@ -40,7 +40,8 @@ class OpLog {
   [[nodiscard]] int world_size() const { return world_size_; }
 
   /// A new record in state kOpen. Waits while the slot still belongs to an unfinished operator, so
-  /// a record is never overwritten under a running kernel. `operands` beyond six are left out.
+  /// a record is never overwritten under a running kernel. Operands beyond six, and absent
+  /// ones (rank 0, no data), are left out.
   OpRecord& open(OpId op, const Operand* operands, int num_operands, Location caller);
 
   static void set_state(OpRecord& record, OpState state);

@@ -299,6 +299,7 @@ std::vector<RankWeights> load_weights(const Glm4vConfig& config, const WeightSto
   for (int rank = 0; rank < tp; ++rank) {
     threads.emplace_back([&, place = static_cast<std::size_t>(rank), rank] {
       try {
+        if (options.bind_thread) options.bind_thread(rank);
         ranks[place] = RankLoader(config, store, options, rank, progress).load();
       } catch (...) {
         failures[place] = std::current_exception();  // rethrown by the caller's thread below
