@@ -170,9 +170,7 @@ std::string OpLog::site(const OpRecord& record) const {
   return fmt::format("{}:{}", at.file, at.line);
 }
 
-Location OpLog::location(const OpRecord& record) const {
-  return locations_[record.site_id];
-}
+Location OpLog::location(const OpRecord& record) const { return locations_[record.site_id]; }
 
 std::string OpLog::describe(const OpRecord& record) const {
   std::string text = record.num_operands > 0 ? "operands " : "";
@@ -197,6 +195,15 @@ std::vector<OpRecord> OpLog::snapshot(std::uint64_t after) const {
     records.push_back(memory_->records[sequence % kNumRecords]);
   }
   return records;
+}
+
+const OpRecord* OpLog::find_running() const {
+  const std::uint64_t oldest = sequence_ > kNumRecords ? sequence_ - kNumRecords : 0;
+  for (std::uint64_t sequence = oldest; sequence < sequence_; ++sequence) {
+    const OpRecord& record = memory_->records[sequence % kNumRecords];
+    if (state(record) == OpState::kRunning) return &record;
+  }
+  return nullptr;
 }
 
 std::string_view to_string(OpId op) {

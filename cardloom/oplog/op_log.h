@@ -70,6 +70,9 @@ class OpLog {
   /// Copies of the records with sequence > `after`, oldest first, as far as the ring still has
   /// them.
   [[nodiscard]] std::vector<OpRecord> snapshot(std::uint64_t after = 0) const;
+  /// The operator that is running, or nullptr: for the rank's own thread while a kernel is stuck.
+  /// The executor may go on meanwhile; of the record it writes state, times and counts alone.
+  [[nodiscard]] const OpRecord* find_running() const;
   [[nodiscard]] std::uint64_t last_sequence() const { return sequence_; }
 
   static constexpr int kNumRecords = 2048;
