@@ -99,7 +99,7 @@ void Stream::synchronize() {
   wait_idle();
   const std::uint64_t target = launched_.load(std::memory_order_relaxed);
   if (finished_.load(std::memory_order_acquire) < target) {
-    if (const OpRecord* record = log_.find_running(); record != nullptr) {
+    if (const OpRecord* record = log_.find(OpState::kRunning); record != nullptr) {
       throw Exception(log_.make_error(
           *record, ErrorCode::kDeadlineExceeded,
           fmt::format("still running after {} s without progress", options_.stall_deadline.count()),
@@ -130,7 +130,7 @@ void Stream::reset() {
 }
 
 void Stream::execute() {
-  device_.bind_executor();
+  device_.bind_thread();
   for (std::uint64_t next = 0;; ++next) {
     const auto ready = [&] { return launched_.load(std::memory_order_acquire) > next; };
     if (!poll(ready)) {

@@ -147,15 +147,19 @@ Result<TokenizedChat> find_pictures(std::vector<std::int32_t> ids, std::int64_t 
   return chat;
 }
 
+Tensor make_pixel_values(const Image& image, std::int64_t image_size, Location caller) {
+  const Image resized = resize_bicubic(image, image_size, image_size, caller);
+  Tensor pixel_values(DType::kF32, {3, image_size, image_size}, {}, caller);
+  normalize(resized, pixel_values, caller);
+  return pixel_values;
+}
+
 Result<Tensor> load_pixel_values(std::span<const std::byte> bytes, std::string_view name,
                                  std::int64_t image_size, const DecodeOptions& options,
                                  Location caller) {
   Result<Image> image = decode_image(bytes, name, options, caller);
   if (!image) return image.error();
-  const Image resized = resize_bicubic(*image, image_size, image_size, caller);
-  Tensor pixel_values(DType::kF32, {3, image_size, image_size}, {}, caller);
-  normalize(resized, pixel_values, caller);
-  return pixel_values;
+  return make_pixel_values(*image, image_size, caller);
 }
 
 Result<Tensor> load_pixel_values(const std::string& path, std::int64_t image_size,

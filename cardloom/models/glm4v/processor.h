@@ -41,8 +41,12 @@ Result<TokenizedChat> find_pictures(std::vector<std::int32_t> ids, std::int64_t 
                                     const Glm4vConfig& config,
                                     Location caller = Location::current());
 
-/// pixel_values f32 [3, image_size, image_size] of the picture in a file's bytes: decoded, resized
-/// without regard to its proportions, normalised; bit for bit as the reference's preprocessing.
+/// pixel_values f32 [3, image_size, image_size] of a decoded picture: resized without regard to its
+/// proportions, normalised; bit for bit as the reference's preprocessing.
+[[nodiscard]] Tensor make_pixel_values(const Image& image, std::int64_t image_size,
+                                       Location caller = Location::current());
+
+/// The same of the picture in a file's bytes, decoded first.
 /// `name` stands in front of every message. Returns as decode_image does.
 Result<Tensor> load_pixel_values(std::span<const std::byte> bytes, std::string_view name,
                                  std::int64_t image_size, const DecodeOptions& options = {},

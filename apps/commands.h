@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/failure.h"
+
+/// What can be typed, as plain data: cli.cc fills these structs from the command line, and each
+/// command is one function of one of them in a file of its own.
+namespace cardloom::app {
+
+/// What every command takes.
+struct CommonOptions {
+  std::string model;  ///< the checkpoint's folder
+  std::int64_t tp = 1;
+  std::string dtype = "bf16";
+  std::string isa;           ///< "": CARDLOOM_ISA, or else the fastest
+  std::int64_t threads = 0;  ///< of a card; 0: share the cores
+  std::int64_t context = 0;  ///< tokens; 0: the model's own limit
+  std::int64_t max_image_pixels = 64'000'000;
+  bool exif_rotate = false;
+  std::int64_t chunk = 512;  ///< prompt rows of a step
+  std::string vision_cut = "auto";
+  bool quiet = false;
+  bool json = false;
+};
+
+struct SamplingOptions {
+  double temperature = 0;
+  double top_p = 1;
+  std::int64_t top_k = 0;
+  double repetition_penalty = 1;
+  std::uint64_t seed = 0;
+};
+
+struct RunOptions {
+  CommonOptions common;
+  SamplingOptions sampling;
+  std::optional<std::string> prompt;
+  std::string system;
+  std::vector<std::string> images;
+  std::int64_t max_tokens = 1024;
+};
+
+struct LogitsOptions {
+  CommonOptions common;
+  std::string ids;
+  std::string chat;
+  std::vector<std::string> images;
+  bool trace = false;
+  std::string out;
+};
+
+struct GenerateOptions {
+  CommonOptions common;
+  SamplingOptions sampling;
+  std::string ids;
+  std::vector<std::string> images;
+  std::int64_t max_tokens = 0;
+  bool ignore_eos = false;
+};
+
+struct TokenizeOptions {
+  CommonOptions common;
+  std::optional<std::string> text;
+  std::string chat;
+  bool special = false;
+};
+
+struct PreprocessOptions {
+  CommonOptions common;
+  std::string image;
+  std::string out;
+};
+
+struct InspectOptions {
+  CommonOptions common;
+};
+
+struct CheckOptions {
+  CommonOptions common;
+  std::optional<std::string> prompt;
+  std::vector<std::string> images;
+  std::int64_t max_tokens = 8;
+};
+
+struct EvalOptions {
+  CommonOptions common;
+  std::string folder;
+  std::int64_t limit = 0;  ///< questions; 0: all
+};
+
+struct VersionOptions {
+  CommonOptions common;
+};
+
+/// Each runs one command and returns its exit code; throws Failure, or any std::exception, which
+/// main tells as it tells a Failure.
+int run_run(const RunOptions& options);
+int run_logits(const LogitsOptions& options);
+int run_generate(const GenerateOptions& options);
+int run_tokenize(const TokenizeOptions& options);
+int run_preprocess(const PreprocessOptions& options);
+int run_inspect(const InspectOptions& options);
+int run_check(const CheckOptions& options);
+int run_eval(const EvalOptions& options);
+int run_version(const VersionOptions& options);
+
+/// Reads the command line and runs the command it names. Throws as the commands do, and Failure
+/// with kExitUsage for a command line that cannot be understood.
+int run_command_line(int argc, char** argv);
+
+}  // namespace cardloom::app

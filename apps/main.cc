@@ -1,0 +1,43 @@
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "apps/commands.h"
+
+namespace {
+
+using cardloom::Error;
+using cardloom::ErrorCode;
+
+int tell(int exit_code, const Error& error) {
+  std::fflush(stdout);
+  std::fputs(cardloom::app::three_lines(error).c_str(), stderr);
+  return exit_code;
+}
+
+/// Answers go to stdout: if they did not arrive, that is a failure.
+int finish(int exit_code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
+  return tell(cardloom::app::kExitFailed,
+              cardloom::make_error(
+                  ErrorCode::kResourceExhausted, "the output could not be written to stdout",
+                  "the disk is full or the reader has gone", "free some space or write elsewhere"));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return finish(cardloom::app::run_command_line(argc, argv));
+  } catch (const cardloom::app::Failure& failure) {
+    return tell(failure.exit_code(), failure.error());
+  } catch (const cardloom::Exception& failure) {
+    return tell(cardloom::app::exit_code_of(failure.error()), failure.error());
+  } catch (const std::bad_alloc&) {
+    return tell(cardloom::app::kExitNoMemory,
+                cardloom::make_error(ErrorCode::kResourceExhausted, "memory ran out"));
+  } catch (const std::exception& failure) {
+    return tell(cardloom::app::kExitFailed,
+                cardloom::make_error(ErrorCode::kInternal, failure.what()));
+  }
+}

@@ -1,0 +1,285 @@
+#include "apps/session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+#include "apps/memory.h"
+#include "apps/text.h"
+#include "cardloom/backend/backends.h"
+#include "cardloom/backend/cpu/isa.h"
+#include "cardloom/base/file.h"
+#include "cardloom/models/chat_json.h"
+#include "cardloom/models/chat_template.h"
+#include "cardloom/models/glm4v/processor.h"
+#include "cardloom/weights/shard_plan.h"
+
+namespace cardloom::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kMaxChatFileBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kMaxPictureFileBytes = std::int64_t{256} << 20;
+
+std::string isa_name(const CommonOptions& options) {
+  if (!options.isa.empty()) return options.isa;
+  const char* value = std::getenv("CARDLOOM_ISA");
+  return value == nullptr ? "" : value;
+}
+
+/// Told at most ten times a second, and only to a person.
+class LoadProgress {
+ public:
+  explicit LoadProgress(const CommonOptions& options)
+      : shown_(!options.quiet && isatty(STDERR_FILENO) == 1) {}
+  ~LoadProgress() { clear(); }
+  LoadProgress(const LoadProgress&) = delete;
+  LoadProgress& operator=(const LoadProgress&) = delete;
+
+  void update(std::int64_t done, std::int64_t total) {
+    const Clock::time_point now = Clock::now();
+    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
+    last_ = now;
+    dirty_ = true;
+    std::fputs(
+        fmt::format("\r\033[Kloading weights {} of {}", binary_bytes(done), binary_bytes(total))
+            .c_str(),
+        stderr);
+  }
+  void clear() {
+    if (dirty_) std::fputs("\r\033[K", stderr);
+    dirty_ = false;
+  }
+
+ private:
+  bool shown_;
+  bool dirty_ = false;
+  Clock::time_point last_ = Clock::now();  // a model that loads at once shows nothing
+};
+
+VisionCut vision_cut_of(const CommonOptions& options) {
+  if (options.vision_cut == "heads") return VisionCut::kHeads;
+  if (options.vision_cut == "pictures") return VisionCut::kPictures;
+  return VisionCut::kAuto;
+}
+
+PreparedPrompt finish_prompt(const Checkpoint& checkpoint, const TokenizedChat& chat,
+                             const std::vector<std::string>& images, const CommonOptions& options) {
+  PreparedPrompt prepared;
+  std::vector<Tensor> pixel_values;
+  for (const std::string& path : images) {
+    LoadedPicture picture = load_picture(path, checkpoint, options);
+    prepared.decode += picture.decode;
+    prepared.preprocess += picture.preprocess;
+    pixel_values.push_back(std::move(picture.pixel_values));
+  }
+  prepared.num_images = static_cast<std::int64_t>(pixel_values.size());
+  prepared.prompt =
+      unwrap(glm4v::make_prompt(chat, std::move(pixel_values), checkpoint.config()), kExitUsage);
+  for (const ImageSpan& span : prepared.prompt.image_spans) {
+    prepared.image_rows += span.end - span.begin;
+  }
+  return prepared;
+}
+
+}  // namespace
+
+ChatStyle Checkpoint::style() const {
+  return config().vision ? ChatStyle::kGlm4v : ChatStyle::kGlm4;
+}
+
+const std::vector<std::int32_t>& Checkpoint::stop_ids() const {
+  const auto& ids = directory.generation.eos_token_ids;
+  return ids.empty() ? config().eos_token_ids : ids;
+}
+
+/// An unknown name is a typing mistake; a known one that this machine lacks is the device's fault.
+std::string chosen_isa(const CommonOptions& options) {
+  const std::string name = isa_name(options);
+  const Result<cpu::Isa> isa = cpu::choose_isa(name);
+  if (isa) return std::string(to_string(*isa));
+  bool known = false;
+  for (int index = 0; index < cpu::kNumIsas; ++index) {
+    known = known || name == to_string(static_cast<cpu::Isa>(index));
+  }
+  Error error = isa.error();
+  error.remedy = "use one of these with --isa or CARDLOOM_ISA, or leave both out for the fastest";
+  throw Failure(known ? kExitDevice : kExitUsage, std::move(error));
+}
+
+LoadedModelDirectory open_directory(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    throw Failure(kExitBadModel,
+                  make_error(ErrorCode::kNotFound, fmt::format("there is no folder {}", path),
+                             "MODEL is a Hugging Face checkpoint: a folder with config.json",
+                             "give the folder's path, such as demo/glm-4v-nano"));
+  }
+  return unwrap(open_model(path), kExitBadModel);
+}
+
+Checkpoint open_checkpoint(const std::string& path) {
+  Checkpoint checkpoint;
+  checkpoint.directory = open_directory(path);
+  checkpoint.tokenizer = unwrap(load_tokenizer(path), kExitBadModel);
+  return checkpoint;
+}
+
+void check_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high,
+                 Location at) {
+  if (value >= low && value <= high) return;
+  fail_usage(fmt::format("{} is {}, but must be {} to {}", name, value, low, high), {},
+             fmt::format("{} {}", name, value < low ? low : high), at);
+}
+
+void check_common(const CommonOptions& options) {
+  if (options.tp < 1 || options.tp > 8) {
+    fail_usage(fmt::format("--tp is {}, but a model runs on 1 to 8 cards", options.tp),
+               "every number from 1 to 8 works, whether it divides the heads or not",
+               "--tp 1, 2, 3, 4, 5, 6, 7 or 8");
+  }
+  check_range("--threads", options.threads, 0, 1024);
+  check_range("--context", options.context, 0, INT64_MAX);
+  check_range("--chunk", options.chunk, 1, 65536);
+  check_range("--max-image-pixels", options.max_image_pixels, 1, INT64_MAX);
+  static_cast<void>(chosen_isa(options));
+  if (options.dtype != "bf16" && options.dtype != "f32") {
+    fail_usage(fmt::format("--dtype is \"{}\", but must be bf16 or f32", options.dtype),
+               "the type to compute in; checkpoints may be bf16, f16 or f32", "--dtype bf16");
+  }
+  if (options.vision_cut != "auto" && options.vision_cut != "heads" &&
+      options.vision_cut != "pictures") {
+    fail_usage(fmt::format("--vision-cut is \"{}\", but must be auto, heads or pictures",
+                           options.vision_cut),
+               "how pictures are cut over cards; the bits are the same", "--vision-cut auto");
+  }
+}
+
+DType dtype_of(const CommonOptions& options) {
+  return options.dtype == "f32" ? DType::kF32 : DType::kBF16;
+}
+
+DecodeOptions decode_options(const CommonOptions& options) {
+  return {.max_pixels = options.max_image_pixels, .apply_exif_orientation = options.exif_rotate};
+}
+
+LoadedPicture load_picture(const std::string& path, const Checkpoint& checkpoint,
+                           const CommonOptions& options) {
+  if (!checkpoint.config().vision) {
+    fail_usage("this model takes no pictures", "config.json has no vision_config",
+               "leave the picture out, or use a glm-4v checkpoint");
+  }
+  LoadedPicture picture;
+  const Clock::time_point begin = Clock::now();
+  const std::string bytes = unwrap(read_file(path, kMaxPictureFileBytes), kExitUsage);
+  const Image image = unwrap(decode_image(std::as_bytes(std::span(bytes.data(), bytes.size())),
+                                          path, decode_options(options)),
+                             kExitUsage);
+  const Clock::time_point decoded = Clock::now();
+  picture.pixel_values = glm4v::make_pixel_values(image, checkpoint.config().vision->image_size);
+  picture.decode = decoded - begin;
+  picture.preprocess = Clock::now() - decoded;
+  return picture;
+}
+
+PreparedPrompt prepare_chat(const Checkpoint& checkpoint, const std::vector<ChatMessage>& messages,
+                            const CommonOptions& options) {
+  const TokenizedChat chat =
+      unwrap(tokenize_chat(*checkpoint.tokenizer, checkpoint.style(), messages), kExitUsage);
+  std::vector<std::string> images;
+  for (const ImagePlace& place : chat.images) images.push_back(place.reference);
+  return finish_prompt(checkpoint, chat, images, options);
+}
+
+PreparedPrompt prepare_ids(const Checkpoint& checkpoint, const std::string& ids,
+                           const std::vector<std::string>& images, const CommonOptions& options) {
+  std::vector<std::int32_t> numbers = unwrap(parse_ids(ids), kExitUsage);
+  const TokenizedChat chat =
+      unwrap(glm4v::find_pictures(std::move(numbers), static_cast<std::int64_t>(images.size()),
+                                  checkpoint.config()),
+             kExitUsage);
+  return finish_prompt(checkpoint, chat, images, options);
+}
+
+ChatMessage make_message(std::string role, std::string content, std::vector<std::string> images) {
+  ChatMessage message;
+  message.role = std::move(role);
+  message.content = std::move(content);
+  message.images = std::move(images);
+  return message;
+}
+
+std::vector<ChatMessage> read_chat(const std::string& path,
+                                   const std::vector<std::string>& images) {
+  const std::string text = unwrap(read_file(path, kMaxChatFileBytes), kExitUsage);
+  std::vector<ChatMessage> messages = unwrap(parse_chat(text, path), kExitUsage);
+  if (images.empty()) return messages;
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    if (message->role != "user") continue;
+    message->images.insert(message->images.end(), images.begin(), images.end());
+    return messages;
+  }
+  fail_usage(fmt::format("{}: no message of the user for the picture to go with", path),
+             counted(static_cast<std::int64_t>(messages.size()), "message"),
+             "add a message with role \"user\"");
+}
+
+std::string LoadedEngine::describe() const {
+  return fmt::format("{} x {}, {}, {}", counted(tp, "card"), counted(threads_per_card, "thread"),
+                     instruction_path, to_string(dtype));
+}
+
+LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& options,
+                         const EngineNeeds& needs) {
+  CommonOptions planned = options;
+  if (needs.context_tokens > 0) planned.context = needs.context_tokens;
+  require_memory(checkpoint.config(), planned);
+  check_range("--context", planned.context, 0, checkpoint.config().max_positions);
+
+  LoadedEngine loaded;
+  PlacedCards placed = unwrap(make_cards({.num_cards = static_cast<int>(options.tp),
+                                          .threads_per_card = static_cast<int>(options.threads),
+                                          .isa = chosen_isa(options)}),
+                              kExitDevice);
+  if (!placed.warning.empty()) {
+    std::fputs(fmt::format("warning: {}\n", one_line(placed.warning)).c_str(), stderr);
+  }
+  loaded.tp = static_cast<int>(options.tp);
+  loaded.threads_per_card = placed.threads_per_card;
+  loaded.instruction_path = placed.instruction_path;
+  loaded.dtype = dtype_of(options);
+
+  EngineOptions engine;
+  engine.context_tokens = planned.context;
+  engine.max_step_tokens = options.chunk;
+  engine.max_logits_rows = needs.max_logits_rows;
+  engine.vision_cut = vision_cut_of(options);
+  engine.stream = with_exit_code(kExitUsage, [] { return StreamOptions::from_environment(); });
+  engine.stream.fingerprints = needs.fingerprints;
+
+  const Clock::time_point begin = Clock::now();
+  LoadProgress progress(options);
+  const ModelFactory factory = [&](const CardGroup& cards) {
+    std::vector<Device*> devices;
+    for (const auto& device : cards.devices) devices.push_back(device.get());
+    return with_exit_code(kExitBadModel, [&] {
+      return load_models(
+          checkpoint.directory, devices,
+          {.dtype = loaded.dtype, .progress = [&](std::int64_t done, std::int64_t total) {
+             progress.update(done, total);
+           }});
+    });
+  };
+  loaded.engine = with_exit_code(kExitDevice, [&] {
+    return std::make_unique<Engine>(std::move(placed.cards), factory, engine);
+  });
+  loaded.load_time = Clock::now() - begin;
+  return loaded;
+}
+
+}  // namespace cardloom::app

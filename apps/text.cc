@@ -1,0 +1,135 @@
+#include "apps/text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <cstdio>
+
+#include "apps/failure.h"
+
+namespace cardloom::app {
+namespace {
+
+/// Columns on a terminal: bytes that begin a character. Good enough for our own tables.
+std::size_t display_width(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
+}  // namespace
+
+std::string binary_bytes(double bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024 && unit + 1 < std::size(kUnits)) {
+    bytes /= 1024;
+    ++unit;
+  }
+  if (unit == 0) return fmt::format("{:.0f} B", bytes);
+  return fmt::format("{:.{}f} {}", bytes, bytes < 100 ? 1 : 0, kUnits[unit]);
+}
+
+std::string grouped(std::int64_t number) {
+  std::string digits = std::to_string(number);
+  const std::size_t first = number < 0 ? 1 : 0;
+  for (std::size_t at = digits.size(); at > first + 3;) {
+    at -= 3;
+    digits.insert(at, ",");
+  }
+  return digits;
+}
+
+std::string counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+double milliseconds(std::chrono::nanoseconds duration) {
+  return static_cast<double>(duration.count()) * 1e-6;
+}
+
+std::string duration_text(std::chrono::nanoseconds duration) {
+  const double ms = milliseconds(duration);
+  return ms < 1000 ? fmt::format("{:.1f} ms", ms) : fmt::format("{:.2f} s", ms * 1e-3);
+}
+
+std::string_view stripped(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\f\v";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+Result<std::vector<std::int32_t>> parse_ids(std::string_view text) {
+  constexpr std::string_view kBetween = " ,\t\r\n";
+  std::vector<std::int32_t> ids;
+  for (std::size_t at = text.find_first_not_of(kBetween); at != std::string_view::npos;) {
+    const std::size_t end = std::min(text.find_first_of(kBetween, at), text.size());
+    const std::string_view word = text.substr(at, end - at);
+    std::int32_t id = 0;
+    const auto [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), id);
+    if (failure != std::errc() || stop != word.data() + word.size()) {
+      return make_error(
+          ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not a token id", word.substr(0, 40)),
+          fmt::format("entry {} of the ids; an id is a whole number of 32 bits", ids.size()),
+          "write the ids as numbers: --ids \"1 2 3\"");
+    }
+    ids.push_back(id);
+    at = text.find_first_not_of(kBetween, end);
+  }
+  if (ids.empty()) {
+    return make_error(ErrorCode::kInvalidArgument, "there are no token ids", "--ids is empty",
+                      "write the ids as numbers: --ids \"1 2 3\"");
+  }
+  return ids;
+}
+
+json::array ids_json(const std::vector<std::int32_t>& ids) {
+  json::array array;
+  array.reserve(ids.size());
+  for (const std::int32_t id : ids) array.emplace_back(id);
+  return array;
+}
+
+void print_json(const json::value& value) {
+  const std::string text = json::serialize(value) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+std::string read_stdin(std::int64_t max_bytes) {
+  std::string text;
+  char buffer[1 << 16];
+  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    text.append(buffer, count);
+    if (static_cast<std::int64_t>(text.size()) > max_bytes) {
+      fail_usage("the text on stdin is too long",
+                 fmt::format("more than {}", binary_bytes(max_bytes)), "send less");
+    }
+  }
+  return text;
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      widths[column] = std::max(widths[column], display_width(row[column]));
+    }
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line = " ";
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      const std::string padding(widths[column] - display_width(row[column]), ' ');
+      line += " " + (column == 0 ? row[column] + padding : " " + padding + row[column]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace cardloom::app

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cardloom/base/json.h"
+#include "cardloom/base/result.h"
+
+/// Small things that commands write and read alike.
+namespace cardloom::app {
+
+/// "1.3 GiB", "512 B".
+[[nodiscard]] std::string binary_bytes(double bytes);
+[[nodiscard]] inline std::string binary_bytes(std::int64_t bytes) {
+  return binary_bytes(static_cast<double>(bytes));
+}
+
+/// 13906000000 as "13,906,000,000".
+[[nodiscard]] std::string grouped(std::int64_t number);
+
+/// "1 card", "2 cards".
+[[nodiscard]] std::string counted(std::int64_t count, std::string_view noun);
+
+[[nodiscard]] double milliseconds(std::chrono::nanoseconds duration);
+/// "12.3 ms", "4.56 s".
+[[nodiscard]] std::string duration_text(std::chrono::nanoseconds duration);
+
+/// Without white space at its ends.
+[[nodiscard]] std::string_view stripped(std::string_view text);
+
+/// Ids written with spaces, commas or both between them. Returns kInvalidArgument, naming the first
+/// that is none, if there is none at all or one does not fit 32 bits.
+Result<std::vector<std::int32_t>> parse_ids(std::string_view text);
+
+[[nodiscard]] json::array ids_json(const std::vector<std::int32_t>& ids);
+
+/// `value` as one line of JSON on stdout.
+void print_json(const json::value& value);
+
+/// All of stdin, at most `max_bytes`. Throws Failure(kExitUsage) beyond that.
+[[nodiscard]] std::string read_stdin(std::int64_t max_bytes);
+
+/// Columns under each other, two spaces apart; the first left-aligned, the others right.
+[[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace cardloom::app

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests through CTest: first a chosen part under the
+# sanitizers, then everything.
+set -euo pipefail
+cd "$(dirname "$0")"
+tools/install_packages all
+tools/check_layers
+jobs=$(nproc)
+
+sanitized() {  # sanitized PRESET REGEX TARGET...: builds the targets, runs the tests that match
+  local preset=$1 regex=$2
+  shift 2
+  tools/build_preset "$preset" "$@"
+  ctest --test-dir "build/$preset" -R "$regex" -LE slow -j "$jobs" --output-on-failure --no-tests=error
+}
+# Ranks, streams and teams under the thread sanitizer.
+sanitized tsan '^(comm|device|backend_cpu|engine|engine_card)_tests|MatmulAllReduce.(Ranks|ARank|Empty|NoLayout)|AllGather' \
+  comm_tests device_tests backend_cpu_tests engine_tests engine_card_tests matmul_conformance_tests
+# Everything that reads what strangers send under the address and undefined-behaviour sanitizers.
+sanitized asan '^(base|tensor|oplog|quant|weights|image|tokenizer|chat|glm4v_config)_tests|^fuzz_|^matmul_conformance_tests.(Matmul|Conv2d|AllGather|Embedding)' \
+  base_tests tensor_tests oplog_tests quant_tests weights_tests image_tests tokenizer_tests chat_tests \
+  glm4v_config_tests matmul_conformance_tests fuzz_replays
+
+tools/build_preset dev
+exec ctest --test-dir build/dev -j "$jobs" --output-on-failure --no-tests=error
