@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "cardloom/base/check.h"
@@ -333,9 +334,11 @@ Engine::Engine(CardGroup cards, const ModelFactory& make_models, const EngineOpt
     : impl_(std::make_unique<Impl>(std::move(cards), make_models, options)) {}
 
 Engine::~Engine() {
-  // A lost rank's thread or kernel may never end: waiting for it would hang, and freeing what it
-  // works on would crash. The process can still exit.
-  if (impl_ != nullptr && impl_->ranks().lost()) static_cast<void>(impl_.release());
+  // A lost rank's kernel may never end: waiting for it here would hang, and freeing what it works
+  // on would crash. So a thread of its own waits, and frees everything if that moment comes.
+  if (impl_ != nullptr && impl_->ranks().lost()) {
+    std::thread([lost = std::move(impl_)]() mutable { lost.reset(); }).detach();
+  }
 }
 
 Result<std::uint64_t> Engine::submit(Request request) { return impl_->submit(std::move(request)); }

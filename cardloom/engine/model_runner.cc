@@ -77,14 +77,14 @@ ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const
     : comm_(comm),
       model_(model),
       log_(comm.rank(), comm.world_size()),
-      stream_(device, log_, stream),
       workspace_(workspace_bytes(model, limits), device.id()),
       kv_cache_(model.info().num_layers, limits.num_blocks, limits.block_size,
                 model.info().num_kv_heads, model.info().head_dim, model.info().dtype, device.id()),
       pictures_(model.info().dtype,
                 {limits.num_picture_slots, model.info().image_rows, model.info().hidden_size},
                 device.id()),
-      logits_(logits) {
+      logits_(logits),
+      stream_(device, log_, stream) {
   stream_.set_failure_hook([this](const Error& error) { comm_.abort(error); });
   thread_ = std::thread([this] { serve(); });
 }
