@@ -144,7 +144,7 @@ std::string layouts_text(const std::vector<LayoutRow>& layouts) {
     rows.push_back({std::string(to_string(row.op)), row.layout, std::to_string(row.calls),
                     std::to_string(row.copies), std::to_string(row.bytes)});
   }
-  return table(rows);
+  return table(rows, 2);
 }
 
 std::string difference_text(const OpDifference& first) {

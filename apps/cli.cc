@@ -318,29 +318,51 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+/// "usage: cardloom run [OPTIONS] MODEL [PROMPT]", as the help says it.
+std::string usage_of(const CLI::App& command) {
+  const std::string help = command.help();
+  const std::size_t begin = help.find("Usage: ");
+  if (begin == std::string::npos) return {};
+  return "u" + help.substr(begin + 1, help.find('\n', begin) - begin - 1);
+}
+
+/// CLI11's words where they are clear, ours where they are not.
+std::string parse_message(const CLI::ParseError& failure) {
+  std::string message = failure.what();
+  constexpr std::string_view kConversion = "Could not convert: ";
+  const std::size_t equals = message.find(" = ");
+  if (message.starts_with(kConversion) && equals != std::string::npos) {
+    return fmt::format("{} does not take \"{}\"",
+                       message.substr(kConversion.size(), equals - kConversion.size()),
+                       message.substr(equals + 3));
+  }
+  return message;
+}
+
+[[noreturn]] void tell_no_command(const CLI::App& app) {
+  const std::vector<std::string> known = command_names(app);
+  const std::vector<std::string> typed = app.remaining(true);
+  const std::string meant = typed.empty() ? std::string() : nearest(typed.front(), known);
+  fail_usage(typed.empty() ? "there is no command on the line"
+                           : fmt::format("there is no command \"{}\"", typed.front()),
+             fmt::format("the commands are {}", joined(known)),
+             meant.empty() ? "cardloom --help" : fmt::format("cardloom {}", meant));
+}
+
 /// CLI11's complaint in our three lines.
 [[noreturn]] void tell_parse_error(const CLI::App& app, const CLI::ParseError& failure) {
-  const std::vector<CLI::App*> used = app.get_subcommands();
-  const CLI::App& command = used.empty() ? app : *used.front();
-  const std::string usage =
-      used.empty() ? "cardloom --help" : fmt::format("cardloom {} --help", command.get_name());
-  const std::vector<std::string> known = used.empty() ? command_names(app) : option_names(command);
+  if (app.get_subcommands().empty()) tell_no_command(app);
+  const CLI::App& command = *app.get_subcommands().front();
+  const std::string help = fmt::format("cardloom {} --help", command.get_name());
   const std::vector<std::string> extras = app.remaining(true);
-  if (dynamic_cast<const CLI::ExtrasError*>(&failure) != nullptr && !extras.empty()) {
-    const std::string typed = extras.front().substr(0, extras.front().find('='));
-    const std::string meant = nearest(typed, known);
-    fail_usage(used.empty()
-                   ? fmt::format("there is no command \"{}\"", typed)
-                   : fmt::format("cardloom {} does not take \"{}\"", command.get_name(), typed),
-               fmt::format("it knows {}", joined(known)),
-               meant.empty() ? usage : fmt::format("{} (is that what was meant?)", meant));
+  if (dynamic_cast<const CLI::ExtrasError*>(&failure) == nullptr || extras.empty()) {
+    fail_usage(parse_message(failure), usage_of(command), help);
   }
-  std::string message = failure.what();
-  if (!message.empty() && message.back() == '.') message.pop_back();
-  fail_usage(message,
-             used.empty() ? fmt::format("it knows {}", joined(known))
-                          : fmt::format("on the command line of cardloom {}", command.get_name()),
-             usage);
+  const std::string typed = extras.front().substr(0, extras.front().find('='));
+  const std::string meant = nearest(typed, option_names(command));
+  fail_usage(fmt::format("cardloom {} does not take \"{}\"", command.get_name(), typed),
+             fmt::format("{}; options {}", usage_of(command), joined(option_names(command))),
+             meant.empty() ? help : fmt::format("{}, if that was meant", meant));
 }
 
 }  // namespace

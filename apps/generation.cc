@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <utility>
 
 #include "apps/interrupt.h"
@@ -13,7 +14,9 @@ using Clock = std::chrono::steady_clock;
 
 double Answer::tokens_per_second() const {
   const double seconds = milliseconds(times.decode) * 1e-3;
-  return ids.size() < 2 || seconds <= 0 ? 0 : static_cast<double>(ids.size() - 1) / seconds;
+  return ids.size() < 2 || seconds <= 0
+             ? 0
+             : std::round(static_cast<double>(ids.size() - 1) / seconds * 10) / 10;
 }
 
 SamplingParams sampling_of(const SamplingOptions& options) {

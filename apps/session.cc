@@ -87,6 +87,12 @@ PreparedPrompt finish_prompt(const Checkpoint& checkpoint, const TokenizedChat& 
   return prepared;
 }
 
+void check_context(std::int64_t context, std::int64_t max_positions) {
+  if (context <= max_positions) return;
+  fail_usage(fmt::format("--context is {}, but the model has {} positions", context, max_positions),
+             "its config.json says so (seq_length)", fmt::format("--context {}", max_positions));
+}
+
 }  // namespace
 
 ChatStyle Checkpoint::style() const {
@@ -239,7 +245,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   CommonOptions planned = options;
   if (needs.context_tokens > 0) planned.context = needs.context_tokens;
   require_memory(checkpoint.config(), planned);
-  check_range("--context", planned.context, 0, checkpoint.config().max_positions);
+  check_context(planned.context, checkpoint.config().max_positions);
 
   LoadedEngine loaded;
   PlacedCards placed = unwrap(make_cards({.num_cards = static_cast<int>(options.tp),

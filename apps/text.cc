@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 
 #include "apps/failure.h"
@@ -47,7 +48,7 @@ std::string counted(std::int64_t count, std::string_view noun) {
 }
 
 double milliseconds(std::chrono::nanoseconds duration) {
-  return static_cast<double>(duration.count()) * 1e-6;
+  return std::round(static_cast<double>(duration.count()) * 1e-3) / 1e3;
 }
 
 std::string duration_text(std::chrono::nanoseconds duration) {
@@ -93,8 +94,27 @@ json::array ids_json(const std::vector<std::int32_t>& ids) {
   return array;
 }
 
+std::string to_json_text(const json::value& value) {
+  std::string text;
+  if (const json::array* array = value.if_array()) {
+    for (const json::value& entry : *array) text += (text.empty() ? "" : ",") + to_json_text(entry);
+    return "[" + text + "]";
+  }
+  if (const json::object* object = value.if_object()) {
+    for (const auto& [key, entry] : *object) {
+      text += text.empty() ? "" : ",";
+      text += json::serialize(json::string(key)) + ":" + to_json_text(entry);
+    }
+    return "{" + text + "}";
+  }
+  if (const double* number = value.if_double(); number != nullptr && std::isfinite(*number)) {
+    return fmt::format("{}", *number);
+  }
+  return json::serialize(value);
+}
+
 void print_json(const json::value& value) {
-  const std::string text = json::serialize(value) + "\n";
+  const std::string text = to_json_text(value) + "\n";
   std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
@@ -111,7 +131,7 @@ std::string read_stdin(std::int64_t max_bytes) {
   return text;
 }
 
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+std::string table(const std::vector<std::vector<std::string>>& rows, std::size_t num_left) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -121,10 +141,10 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   }
   std::string text;
   for (const auto& row : rows) {
-    std::string line = " ";
+    std::string line;
     for (std::size_t column = 0; column < row.size(); ++column) {
       const std::string padding(widths[column] - display_width(row[column]), ' ');
-      line += " " + (column == 0 ? row[column] + padding : " " + padding + row[column]);
+      line += "  " + (column < num_left ? row[column] + padding : padding + row[column]);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";

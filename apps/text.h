@@ -24,6 +24,7 @@ namespace cardloom::app {
 /// "1 card", "2 cards".
 [[nodiscard]] std::string counted(std::int64_t count, std::string_view noun);
 
+/// Rounded to microseconds.
 [[nodiscard]] double milliseconds(std::chrono::nanoseconds duration);
 /// "12.3 ms", "4.56 s".
 [[nodiscard]] std::string duration_text(std::chrono::nanoseconds duration);
@@ -37,13 +38,17 @@ Result<std::vector<std::int32_t>> parse_ids(std::string_view text);
 
 [[nodiscard]] json::array ids_json(const std::vector<std::int32_t>& ids);
 
-/// `value` as one line of JSON on stdout.
+/// `value` as one line of JSON. Numbers are written as people write them: 19.42, where Boost.JSON
+/// says 1.942E1.
+[[nodiscard]] std::string to_json_text(const json::value& value);
+/// The same on stdout, with a newline.
 void print_json(const json::value& value);
 
 /// All of stdin, at most `max_bytes`. Throws Failure(kExitUsage) beyond that.
 [[nodiscard]] std::string read_stdin(std::int64_t max_bytes);
 
-/// Columns under each other, two spaces apart; the first left-aligned, the others right.
-[[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows);
+/// Columns under each other, two spaces apart; the first `num_left` left-aligned, the others right.
+[[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows,
+                                std::size_t num_left = 1);
 
 }  // namespace cardloom::app

@@ -10,7 +10,7 @@ namespace cardloom {
 struct CardOptions {
   int num_cards = 1;         ///< 1 to 8
   int threads_per_card = 0;  ///< 0: share the cores this process may use
-  std::string isa;           ///< instruction path; "" or "auto": the fastest that runs here
+  std::string isa{};         ///< instruction path; "" or "auto": the fastest that runs here
 };
 
 /// Cards ready for an engine, and what to tell the user about them.

@@ -60,14 +60,14 @@ INSTANTIATE_TEST_SUITE_P(Cards, Answers, ::testing::Values(1, 2));
 
 TEST(Run, FiguresGoToStderrAndOnlyTheAnswerToStdout) {
   const Scene scene = scenes().front();
-  const Outcome piped =
-      cardloom({"run", kNano, "-i", scene.path, "--tp", "2"}, {.input = "What is in this picture?\n"});
+  const Outcome piped = cardloom({"run", kNano, "-i", scene.path, "--tp", "2"},
+                                 {.input = "What is in this picture?\n"});
   EXPECT_EQ(piped.exit_code, 0) << piped.err;
   EXPECT_EQ(piped.out, scene.truth + "\n");
-  EXPECT_THAT(piped.err, AllOf(HasSubstr("first token"), HasSubstr("tokens/s"),
-                               HasSubstr("decode picture"), HasSubstr("preprocess"),
-                               HasSubstr("vision"), HasSubstr("prefill"), HasSubstr("2 cards"),
-                               HasSubstr("0 layout copies")));
+  EXPECT_THAT(piped.err,
+              AllOf(HasSubstr("first token"), HasSubstr("tokens/s"), HasSubstr("decode picture"),
+                    HasSubstr("preprocess"), HasSubstr("vision"), HasSubstr("prefill"),
+                    HasSubstr("2 cards"), HasSubstr("0 layout copies")));
   const Outcome quiet =
       cardloom({"run", kNano, kEnglish, "-i", scene.path, "--quiet", "--threads", "1"});
   EXPECT_EQ(quiet.out, scene.truth + "\n");
@@ -98,13 +98,13 @@ TEST(Run, ChunksThreadsAndVisionCutsDoNotChangeTheAnswer) {
   const std::vector<std::string> question = {kEnglish, "-i", all[0].path, "-i", all[1].path};
   const json::value ids = run_json(question).at("ids");
   ASSERT_FALSE(ids.as_array().empty());
-  for (const std::vector<std::string>& flags : std::vector<std::vector<std::string>>{
-           {"--chunk", "1"},
-           {"--chunk", "7", "--tp", "3"},
-           {"--threads", "3"},
-           {"--tp", "2", "--vision-cut", "heads"},
-           {"--tp", "2", "--vision-cut", "pictures"},
-           {"--tp", "8", "--threads", "1"}}) {
+  for (const std::vector<std::string>& flags :
+       std::vector<std::vector<std::string>>{{"--chunk", "1"},
+                                             {"--chunk", "7", "--tp", "3"},
+                                             {"--threads", "3"},
+                                             {"--tp", "2", "--vision-cut", "heads"},
+                                             {"--tp", "2", "--vision-cut", "pictures"},
+                                             {"--tp", "8", "--threads", "1"}}) {
     std::vector<std::string> arguments = question;
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     EXPECT_EQ(run_json(arguments).at("ids"), ids) << ::testing::PrintToString(flags);
@@ -136,8 +136,8 @@ TEST(Run, LaunchBlockingGivesTheSameAnswer) {
 }
 
 TEST(Run, ASeedGivesTheSameAnswerOnAnyNumberOfCards) {
-  const std::vector<std::string> sampled = {"Hello!", "--temperature", "5", "--seed", "7",
-                                            "--max-tokens", "20"};
+  const std::vector<std::string> sampled = {"Hello!", "--temperature", "5", "--seed",
+                                            "7",      "--max-tokens",  "20"};
   const json::value ids = run_json(sampled).at("ids");
   std::vector<std::string> again = sampled;
   again.insert(again.end(), {"--tp", "2"});

@@ -82,11 +82,10 @@ TEST(Golden, GenerateGreedyInF32) {
   for (const json::value& entry : golden().at("cases").as_array()) {
     const json::array& wanted = entry.at("greedy_ids").as_array();
     const std::string tp = std::to_string(1 + number++ % 3);
-    const json::value got = json_of(
-        with_image({"generate", kCheckpoint, "--ids", spaced(entry.at("ids")), "--dtype", "f32",
-                    "--max-tokens", std::to_string(wanted.size()), "--ignore-eos", "--json",
-                    "--tp", tp},
-                   entry.at("image")));
+    const json::value got = json_of(with_image(
+        {"generate", kCheckpoint, "--ids", spaced(entry.at("ids")), "--dtype", "f32",
+         "--max-tokens", std::to_string(wanted.size()), "--ignore-eos", "--json", "--tp", tp},
+        entry.at("image")));
     EXPECT_EQ(got.at("ids"), entry.at("greedy_ids")) << "case " << number - 1;
   }
 }

@@ -15,11 +15,11 @@ struct Outcome {
 };
 
 struct ProcessOptions {
-  std::string input;                       ///< of stdin, which is a pipe
-  std::map<std::string, std::string> env;  ///< beside our own
-  std::size_t address_space_bytes = 0;     ///< RLIMIT_AS; 0: as ours
-  std::string out_path;                    ///< stdout goes there instead; "" : to Outcome::out
-  std::chrono::seconds deadline{300};      ///< then it is killed, which no test survives
+  std::string input{};                       ///< of stdin, which is a pipe
+  std::map<std::string, std::string> env{};  ///< beside our own
+  std::size_t address_space_bytes = 0;       ///< RLIMIT_AS; 0: as ours
+  std::string out_path{};                    ///< stdout goes there instead; "" : to Outcome::out
+  std::chrono::seconds deadline{300};        ///< then it is killed, which no test survives
 };
 
 /// Runs `arguments` ([0] is the program, by path) without a shell.

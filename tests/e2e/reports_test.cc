@@ -39,9 +39,8 @@ TEST(Check, FindsTheSameBitsOnAnyNumberOfCards) {
 }
 
 TEST(Check, TellsPeopleToo) {
-  const Outcome outcome =
-      cardloom({"check", kTiny + "/ckpt", "-i", kTiny + "/images/wide.png", "--prompt", "hello",
-                "--dtype", "f32"});
+  const Outcome outcome = cardloom({"check", kTiny + "/ckpt", "-i", kTiny + "/images/wide.png",
+                                    "--prompt", "hello", "--dtype", "f32"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("verdict: the same bits on 1 card and on 2"),
                                  HasSubstr("matmul_all_reduce"), HasSubstr("0 layout copies")));
@@ -57,9 +56,9 @@ TEST(Inspect, PlansTheRealModelFromItsConfigAlone) {
   EXPECT_EQ(report.at("cards").as_array().size(), 4U);
   const Outcome text = cardloom({"inspect", folder.path()});
   EXPECT_EQ(text.exit_code, 0) << text.err;
-  EXPECT_THAT(text.out, AllOf(HasSubstr("13,906,320,896"), HasSubstr("40 layers"),
-                              HasSubstr("KV of a token"), HasSubstr("40.0 KiB"),
-                              HasSubstr("verdict: config good, weights not here")));
+  EXPECT_THAT(text.out,
+              AllOf(HasSubstr("13,906,320,896"), HasSubstr("40 layers"), HasSubstr("KV of a token"),
+                    HasSubstr("40.0 KiB"), HasSubstr("verdict: config good, weights not here")));
 }
 
 TEST(Inspect, ChecksNamesAgainstAnIndexWithoutShards) {
@@ -124,8 +123,8 @@ TEST(Help, EveryCommandHasExamplesAndExitCodes) {
 TEST(Version, NamesTheInstructionPathAndTheCores) {
   const Outcome outcome = cardloom({"version"});
   EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("cardloom "), HasSubstr("instruction path"),
-                                 HasSubstr("core")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("cardloom "), HasSubstr("instruction path"), HasSubstr("core")));
   const json::value report = json_of({"version", "--json", "--isa", "plain"});
   EXPECT_EQ(report.at("isa").as_string(), "plain");
   EXPECT_GE(report.at("cores").to_number<int>(), 1);
