@@ -99,10 +99,9 @@ void Stream::synchronize() {
   wait_idle();
   const std::uint64_t target = launched_.load(std::memory_order_relaxed);
   if (finished_.load(std::memory_order_acquire) < target) {
-    for (const OpRecord& record : log_.snapshot()) {
-      if (OpLog::state(record) != OpState::kRunning) continue;
+    if (const OpRecord* record = log_.find(OpState::kRunning); record != nullptr) {
       throw Exception(log_.make_error(
-          record, ErrorCode::kDeadlineExceeded,
+          *record, ErrorCode::kDeadlineExceeded,
           fmt::format("still running after {} s without progress", options_.stall_deadline.count()),
           "look at the other ranks' operators in the same report; restart the command"));
     }
@@ -131,7 +130,7 @@ void Stream::reset() {
 }
 
 void Stream::execute() {
-  device_.bind_executor();
+  device_.bind_thread();
   for (std::uint64_t next = 0;; ++next) {
     const auto ready = [&] { return launched_.load(std::memory_order_acquire) > next; };
     if (!poll(ready)) {

@@ -12,7 +12,7 @@ class NullDevice : public Device {
  public:
   [[nodiscard]] DeviceId id() const override { return {}; }
   [[nodiscard]] const KernelTable& kernels() const override { return table_; }
-  void bind_executor() override {}
+  void bind_thread() override {}
   [[nodiscard]] int num_threads() const override { return 1; }
   [[nodiscard]] std::string_view instruction_path() const override { return "none"; }
 

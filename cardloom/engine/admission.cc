@@ -28,18 +28,18 @@ Status check_length(const Prompt& prompt, const ModelInfo& model, std::int64_t c
   const std::int64_t rows = rows_of(prompt);
   if (rows == 0) return refusal("the prompt has no tokens", caller, "write a prompt");
   if (prompt.positions.size() != prompt.token_ids.size()) {
-    return refusal(fmt::format("the prompt has {}, but {}", counted(rows, "row"),
-                               counted(static_cast<std::int64_t>(prompt.positions.size()),
-                                       "position")),
-                   caller);
+    return refusal(
+        fmt::format("the prompt has {}, but {}", counted(rows, "row"),
+                    counted(static_cast<std::int64_t>(prompt.positions.size()), "position")),
+        caller);
   }
   if (rows <= context_tokens) return {};
   const std::int64_t picture_rows =
       static_cast<std::int64_t>(prompt.image_spans.size()) * model.image_rows;
   std::string remedy = "shorten the text or send fewer pictures";
   if (context_tokens < model.max_positions) {
-    remedy += fmt::format(", or load the model with a longer context (up to {})",
-                          model.max_positions);
+    remedy +=
+        fmt::format(", or load the model with a longer context (up to {})", model.max_positions);
   }
   return refusal(
       fmt::format("the prompt has {} rows, but the context holds {}", rows, context_tokens), caller,
@@ -62,10 +62,9 @@ Status check_rows(const Prompt& prompt, const ModelInfo& model, Location caller)
     }
   }
   if (prompt.next_position < 0 || prompt.next_position > model.max_positions) {
-    return refusal(
-        fmt::format("the first generated position is {}, but the table has {} positions",
-                    prompt.next_position, model.max_positions),
-        caller);
+    return refusal(fmt::format("the first generated position is {}, but the table has {} positions",
+                               prompt.next_position, model.max_positions),
+                   caller);
   }
   return {};
 }
@@ -77,9 +76,9 @@ Status check_spans(const Prompt& prompt, const ModelInfo& model, Location caller
   for (const ImageSpan& span : prompt.image_spans) {
     const std::string name = fmt::format("the span of rows {} to {}", span.begin, span.end);
     if (span.begin < free_from || span.end > rows_of(prompt)) {
-      return refusal(fmt::format("{} must lie between rows {} and {}", name, free_from,
-                                 rows_of(prompt)),
-                     caller);
+      return refusal(
+          fmt::format("{} must lie between rows {} and {}", name, free_from, rows_of(prompt)),
+          caller);
     }
     if (span.end - span.begin != model.image_rows) {
       return refusal(fmt::format("{} has {}, but a picture has {}", name,
@@ -87,9 +86,9 @@ Status check_spans(const Prompt& prompt, const ModelInfo& model, Location caller
                      caller);
     }
     if (span.image < 0 || span.image >= num_images) {
-      return refusal(fmt::format("{} names picture {}, but there are {}", name, span.image,
-                                 num_images),
-                     caller);
+      return refusal(
+          fmt::format("{} names picture {}, but there are {}", name, span.image, num_images),
+          caller);
     }
     is_used[static_cast<std::size_t>(span.image)] = true;
     free_from = span.end;
@@ -106,9 +105,9 @@ Status check_spans(const Prompt& prompt, const ModelInfo& model, Location caller
 Status check_pictures(const Prompt& prompt, const ModelInfo& model, Location caller) {
   if (prompt.images.empty() && prompt.image_spans.empty()) return {};
   if (model.image_rows == 0) {
-    return refusal(fmt::format("this model takes no pictures, but the prompt has {}",
-                               prompt.images.size()),
-                   caller, "leave the pictures out");
+    return refusal(
+        fmt::format("this model takes no pictures, but the prompt has {}", prompt.images.size()),
+        caller, "leave the pictures out");
   }
   if (Status status = check_spans(prompt, model, caller); !status) return status;
   const std::int64_t size = model.image_size;

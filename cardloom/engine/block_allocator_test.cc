@@ -39,8 +39,7 @@ TEST(BlockAllocator, NamesABlockThatIsNotInUse) {
       FAIL() << block;
     } catch (const Exception& failure) {
       EXPECT_EQ(failure.error().code, ErrorCode::kInternal);
-      EXPECT_EQ(failure.error().message,
-                "block " + std::to_string(block) + " is not in use");
+      EXPECT_EQ(failure.error().message, "block " + std::to_string(block) + " is not in use");
       EXPECT_EQ(failure.error().detail, "2 of 2 blocks are free");
     }
     EXPECT_THROW(allocator.share(block), Exception);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "cardloom/base/check.h"
@@ -106,7 +107,8 @@ Result<std::uint64_t> Engine::Impl::submit(Request request) {
   auto sequence = std::make_unique<Sequence>(last_id_ + 1, std::move(request));
   if (sequence->request().prompt_logits) {
     try {
-      sequence->prompt_logits = Tensor(DType::kF32, {sequence->num_prompt_rows(), model.vocab_size});
+      sequence->prompt_logits =
+          Tensor(DType::kF32, {sequence->num_prompt_rows(), model.vocab_size});
     } catch (const Exception& failure) {  // a request's own size: its error, not the engine's
       return failure.error();
     }
@@ -152,9 +154,9 @@ Sequence& Engine::Impl::find(std::uint64_t sequence_id) {
       if (sequence->id() == sequence_id) return *sequence;
     }
   }
-  throw_error(ErrorCode::kNotFound,
-              fmt::format("sequence {} is neither active nor finished since the last submit",
-                          sequence_id));
+  throw_error(
+      ErrorCode::kNotFound,
+      fmt::format("sequence {} is neither active nor finished since the last submit", sequence_id));
 }
 
 std::vector<SequenceNeed> Engine::Impl::needs() const {
@@ -322,8 +324,8 @@ FinishReason Engine::Impl::append(Sequence& sequence, std::int32_t token_id) {
   const std::int64_t row = sequence.num_rows();
   sequence.append_token(token_id);
   sequence.times.generated_tokens = sequence.num_generated();
-  const bool has_room = row < ranks_.context_tokens() &&
-                        sequence.position(row) < ranks_.model_info().max_positions;
+  const bool has_room =
+      row < ranks_.context_tokens() && sequence.position(row) < ranks_.model_info().max_positions;
   return verdict == StopChecker::Verdict::kLength || !has_room ? FinishReason::kLength
                                                                : FinishReason::kNone;
 }
@@ -332,9 +334,11 @@ Engine::Engine(CardGroup cards, const ModelFactory& make_models, const EngineOpt
     : impl_(std::make_unique<Impl>(std::move(cards), make_models, options)) {}
 
 Engine::~Engine() {
-  // A lost rank's thread or kernel may never end: waiting for it would hang, and freeing what it
-  // works on would crash. The process can still exit.
-  if (impl_ != nullptr && impl_->ranks().lost()) static_cast<void>(impl_.release());
+  // A lost rank's kernel may never end: waiting for it here would hang, and freeing what it works
+  // on would crash. So a thread of its own waits, and frees everything if that moment comes.
+  if (impl_ != nullptr && impl_->ranks().lost()) {
+    std::thread([lost = std::move(impl_)]() mutable { lost.reset(); }).detach();
+  }
 }
 
 Result<std::uint64_t> Engine::submit(Request request) { return impl_->submit(std::move(request)); }

@@ -43,11 +43,11 @@ enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
 [[nodiscard]] std::string_view to_string(FinishReason reason);
 
 struct Request {
-  Prompt prompt;
-  SamplingParams sampling;
-  std::int64_t max_tokens = 0;         ///< 0: until the context is full
-  std::vector<std::int32_t> stop_ids;  ///< end-of-sequence ids; the stop id itself is not output
-  bool prompt_logits = false;          ///< keep the logits of every prompt row (`cardloom logits`)
+  Prompt prompt{};
+  SamplingParams sampling{};
+  std::int64_t max_tokens = 0;           ///< 0: until the context is full
+  std::vector<std::int32_t> stop_ids{};  ///< end-of-sequence ids; the stop id itself is not output
+  bool prompt_logits = false;  ///< keep the logits of every prompt row (`cardloom logits`)
 };
 
 /// One thing that happened to a sequence in a step.
@@ -55,7 +55,7 @@ struct SequenceEvent {
   std::uint64_t sequence_id = 0;
   std::int32_t token_id = -1;  ///< -1: none (finished without one)
   FinishReason finish = FinishReason::kNone;
-  Error error;  ///< if finish is kError
+  Error error{};  ///< if finish is kError
 };
 
 /// Where the time of a sequence went.
@@ -80,20 +80,22 @@ class Engine {
  public:
   /// Starts one thread a rank and reserves all memory (throws kResourceExhausted with the plan).
   Engine(CardGroup cards, const ModelFactory& make_models, const EngineOptions& options);
+  /// Waits for nobody that is lost: their memory is freed if their kernels ever end.
   ~Engine();
 
   /// Admits a sequence. Returns its id, or kInvalidArgument with the numbers if the prompt is
   /// longer than the context, a token id is outside the vocabulary, a position outside the table,
   /// pictures and spans do not fit together or sampling is out of range; kResourceExhausted if all
-  /// sequences' places are taken.
+  /// sequences' places are taken; kUnavailable once a rank is lost.
   Result<std::uint64_t> submit(Request request);
 
-  /// Ends a sequence; its blocks are free at once. Unknown ids are ignored.
+  /// Ends a sequence, without an event; its blocks are free at once. Unknown ids are ignored.
   void cancel(std::uint64_t sequence_id);
 
   /// Runs one step over the sequences that are ready: encodes pictures, some prompt rows, one
   /// decode row each. Returns what happened; nothing if no sequence is active. A failure of the
-  /// step ends the sequences in it with kError events and the engine goes on.
+  /// step ends the sequences in it with kError events and the engine goes on; only a rank that
+  /// never leaves the step is lost, and then all sequences end.
   std::vector<SequenceEvent> step();
 
   [[nodiscard]] bool idle() const;
@@ -102,8 +104,8 @@ class Engine {
 
   /// Of a sequence that is active or finished since the last submit.
   [[nodiscard]] SequenceTimes times(std::uint64_t sequence_id) const;
-  /// f32 [prompt rows, V] of a request with prompt_logits, and f32 [rows, H] of its pictures; call
-  /// after its first token, before the next submit.
+  /// f32 [prompt rows, V] of a request with prompt_logits, and f32 [rows, H] of its pictures (of
+  /// others: nothing); call after its first token, before the next submit.
   [[nodiscard]] Tensor take_prompt_logits(std::uint64_t sequence_id);
   [[nodiscard]] std::vector<Tensor> take_image_embeds(std::uint64_t sequence_id);
 

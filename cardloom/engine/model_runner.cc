@@ -63,9 +63,8 @@ float load_f32(const std::byte* from, DType dtype) {
 RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
   const ModelInfo& info = model.info();
   RankBytes bytes;
-  bytes.kv_cache =
-      product("KV cache", {2, info.num_layers, limits.num_blocks, limits.block_size,
-                           info.num_kv_heads, info.head_dim, size_of(info.dtype)});
+  bytes.kv_cache = product("KV cache", {2, info.num_layers, limits.num_blocks, limits.block_size,
+                                        info.num_kv_heads, info.head_dim, size_of(info.dtype)});
   bytes.workspace = workspace_bytes(model, limits);
   bytes.pictures = product("encoded pictures", {limits.num_picture_slots, info.image_rows,
                                                 info.hidden_size, size_of(info.dtype)});
@@ -73,20 +72,19 @@ RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
   return bytes;
 }
 
-ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model,
-                         const RankLimits& limits, const StreamOptions& stream,
-                         const TensorView& logits)
+ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const RankLimits& limits,
+                         const StreamOptions& stream, const TensorView& logits)
     : comm_(comm),
       model_(model),
       log_(comm.rank(), comm.world_size()),
-      stream_(device, log_, stream),
       workspace_(workspace_bytes(model, limits), device.id()),
       kv_cache_(model.info().num_layers, limits.num_blocks, limits.block_size,
                 model.info().num_kv_heads, model.info().head_dim, model.info().dtype, device.id()),
       pictures_(model.info().dtype,
                 {limits.num_picture_slots, model.info().image_rows, model.info().hidden_size},
                 device.id()),
-      logits_(logits) {
+      logits_(logits),
+      stream_(device, log_, stream) {
   stream_.set_failure_hook([this](const Error& error) { comm_.abort(error); });
   thread_ = std::thread([this] { serve(); });
 }
@@ -132,6 +130,7 @@ void ModelRunner::serve() {
       plan = std::exchange(plan_, nullptr);
     }
     StepResult result = run(*plan);
+    if (!result.is_drained) stuck_plan_ = std::move(plan);
     {
       const std::lock_guard lock(mutex_);
       result_ = std::move(result);
@@ -190,8 +189,7 @@ void ModelRunner::forward(const StepPlan& plan) {
       .slot_mapping = plan_view(plan.slot_mapping, DType::kI64),
       .token_sequences = plan_view(plan.token_sequences, DType::kI32),
       .context_lens = plan_view(plan.context_lens, DType::kI32),
-      .block_tables =
-          plan_view(plan.block_tables, DType::kI32, {num_sequences, plan.max_blocks}),
+      .block_tables = plan_view(plan.block_tables, DType::kI32, {num_sequences, plan.max_blocks}),
       .logits_rows = plan_view(plan.logits_rows, DType::kI32),
       .image_rows = image_rows_,
   };

@@ -81,16 +81,17 @@ class ModelRunner {
   Communicator& comm_;
   Model& model_;
   OpLog log_;
-  Stream stream_;
   Workspace workspace_;
   KvCache kv_cache_;
   Tensor pictures_;  ///< the model's dtype [num_picture_slots, image_rows, H]
   TensorView logits_;
-  std::vector<PictureJob> jobs_;        ///< of the running step; kernels may look at them until
-  std::vector<ImageRows> image_rows_;   ///< it is drained, even if it failed while being launched
+  std::vector<PictureJob> jobs_;       ///< of the running step; kernels may look at them until
+  std::vector<ImageRows> image_rows_;  ///< it is drained, even if it failed while being launched
   Trace* trace_ = nullptr;
+  std::shared_ptr<const StepPlan> stuck_plan_;  ///< a kernel that never ended may still read it
   std::uint64_t counted_sequence_ = 0;  ///< log records up to here are in a StepResult's copies
-  std::thread thread_;                  ///< last: it uses everything above
+  Stream stream_;       ///< behind all that its kernels use: it ends when the last of them has
+  std::thread thread_;  ///< last: it uses everything above
 };
 
 }  // namespace cardloom

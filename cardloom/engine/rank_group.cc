@@ -75,6 +75,9 @@ RankGroup::RankGroup(CardGroup cards, const ModelFactory& make_models, const Eng
   }
   context_tokens_ = context_of(options, model_info());
   limits_ = limits_of(options, model_info(), context_tokens_);
+  if (options.vision_cut == VisionCut::kPictures) {  // its workspace is that of a picture a card
+    limits_.max_pictures = std::max<std::int64_t>(limits_.max_pictures, world_size());
+  }
   for (const auto& model : models_) {
     const RankBytes bytes = plan_rank_bytes(*model, limits_);
     bytes_.kv_cache = std::max(bytes_.kv_cache, bytes.kv_cache);

@@ -45,7 +45,7 @@ class RankGroup {
  private:
   void reserve(const StreamOptions& stream);
   bool wait_until_all_left(std::chrono::milliseconds patience);
-  Error name_stuck_ranks(std::uint32_t step_id) const;
+  [[nodiscard]] Error name_stuck_ranks(std::uint32_t step_id) const;
   void recover(StepResult& result);
 
   CardGroup cards_;

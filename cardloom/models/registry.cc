@@ -16,7 +16,11 @@ using Models = std::vector<std::unique_ptr<Model>>;
 Models load_glm4v(const LoadedModelDirectory& directory, const std::vector<Device*>& devices,
                   const ModelLoadOptions& options) {
   const WeightStore store = WeightStore::open(directory.path).value_or_throw();
-  glm4v::LoadOptions load{.devices = {}, .dtype = options.dtype, .progress = options.progress};
+  glm4v::LoadOptions load{
+      .devices = {},
+      .bind_thread = [&](int rank) { devices[static_cast<std::size_t>(rank)]->bind_thread(); },
+      .dtype = options.dtype,
+      .progress = options.progress};
   for (const Device* device : devices) load.devices.push_back(device->id());
   const auto weights = std::make_shared<const glm4v::ModelWeights>(
       glm4v::load_weights(directory.config, store, load));

@@ -82,10 +82,12 @@ OpRecord& OpLog::open(OpId op, const Operand* operands, int num_operands, Locati
   record.started_ns = record.finished_ns = 0;
   record.op = op;
   record.rank = static_cast<std::uint8_t>(rank_);
-  record.num_operands = static_cast<std::uint8_t>(std::min(num_operands, kMaxOperands));
-  for (int index = 0; index < record.num_operands; ++index) {
+  record.num_operands = 0;
+  for (int index = 0; index < num_operands && record.num_operands < kMaxOperands; ++index) {
     const TensorView& view = operands[index].view;
-    OperandRecord& operand = record.operands[index];
+    if (view.rank == 0 && view.data == nullptr)
+      continue;  // an option left out: no bias, no residual
+    OperandRecord& operand = record.operands[record.num_operands++];
     operand.address = reinterpret_cast<std::uint64_t>(view.data);
     std::memcpy(operand.shape, view.shape, sizeof operand.shape);
     std::memcpy(operand.stride, view.stride, sizeof operand.stride);
@@ -170,9 +172,7 @@ std::string OpLog::site(const OpRecord& record) const {
   return fmt::format("{}:{}", at.file, at.line);
 }
 
-Location OpLog::location(const OpRecord& record) const {
-  return locations_[record.site_id];
-}
+Location OpLog::location(const OpRecord& record) const { return locations_[record.site_id]; }
 
 std::string OpLog::describe(const OpRecord& record) const {
   std::string text = record.num_operands > 0 ? "operands " : "";
@@ -197,6 +197,15 @@ std::vector<OpRecord> OpLog::snapshot(std::uint64_t after) const {
     records.push_back(memory_->records[sequence % kNumRecords]);
   }
   return records;
+}
+
+const OpRecord* OpLog::find(OpState wanted) const {
+  const std::uint64_t oldest = sequence_ > kNumRecords ? sequence_ - kNumRecords : 0;
+  for (std::uint64_t sequence = oldest; sequence < sequence_; ++sequence) {
+    const OpRecord& record = memory_->records[sequence % kNumRecords];
+    if (state(record) == wanted) return &record;
+  }
+  return nullptr;
 }
 
 std::string_view to_string(OpId op) {

@@ -40,7 +40,8 @@ class OpLog {
   [[nodiscard]] int world_size() const { return world_size_; }
 
   /// A new record in state kOpen. Waits while the slot still belongs to an unfinished operator, so
-  /// a record is never overwritten under a running kernel. `operands` beyond six are left out.
+  /// a record is never overwritten under a running kernel. Operands beyond six, and absent
+  /// ones (rank 0, no data), are left out.
   OpRecord& open(OpId op, const Operand* operands, int num_operands, Location caller);
 
   static void set_state(OpRecord& record, OpState state);
@@ -70,6 +71,9 @@ class OpLog {
   /// Copies of the records with sequence > `after`, oldest first, as far as the ring still has
   /// them.
   [[nodiscard]] std::vector<OpRecord> snapshot(std::uint64_t after = 0) const;
+  /// The oldest record in `state` or nullptr; unlike snapshot(), also while kernels run, for the
+  /// rank's own thread. Its times and counts may be changing.
+  [[nodiscard]] const OpRecord* find(OpState state) const;
   [[nodiscard]] std::uint64_t last_sequence() const { return sequence_; }
 
   static constexpr int kNumRecords = 2048;

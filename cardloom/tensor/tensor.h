@@ -27,7 +27,7 @@ class Tensor {
   operator const TensorView&() const { return view_; }  // NOLINT: a Tensor is usable as its view
 
   [[nodiscard]] std::int64_t size_bytes() const {
-    return view_.num_elements() * size_of(view_.dtype);
+    return memory_ ? view_.num_elements() * size_of(view_.dtype) : 0;
   }
 
  private:

@@ -81,6 +81,7 @@ TEST(Tensor, IsZeroedAlignedAndRefusesTheAbsurd) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.view().data) % 64, 0U);
   EXPECT_EQ(*tensor.view().at<float>(2, 4), 0.0F);
   EXPECT_EQ(Tensor(DType::kF32, {0, 5}).size_bytes(), 0);
+  EXPECT_EQ(Tensor().size_bytes(), 0);  // its view has rank 0, but no memory
   EXPECT_THROW(Tensor(DType::kF32, {INT64_MAX / 2, 8}), Exception);
   EXPECT_THROW(Tensor(DType::kF32, {1LL << 50}), Exception);
 }

@@ -8,13 +8,13 @@
 
 namespace cardloom {
 
-/// How the model is cut into cards: the single place where that is decided. Pure functions.
-///
-/// The K axis of every row-parallel product (o, down, ...) is cut into at most 8 *leaves*, fixed by
-/// the weight alone. A rank owns a contiguous run of leaves, and partial sums are added leaf by
-/// leaf in one fixed tree: hence the same bits for every tp. Whatever produces that K axis (heads;
-/// gate and up rows) is cut at the same borders. All functions throw kInvalidArgument, naming the
-/// caller, on a negative size, or on a tp or rank out of range.
+// How the model is cut into cards: the single place where that is decided. Pure functions.
+//
+// The K axis of every row-parallel product (o, down, ...) is cut into at most 8 *leaves*, fixed by
+// the weight alone. A rank owns a contiguous run of leaves, and partial sums are added leaf by
+// leaf in one fixed tree: hence the same bits for every tp. Whatever produces that K axis (heads;
+// gate and up rows) is cut at the same borders. All functions throw kInvalidArgument, naming the
+// caller, on a negative size, or on a tp or rank out of range.
 
 /// Leaf l is elements [border[l], border[l + 1]) of the cut axis.
 struct LeafPlan {

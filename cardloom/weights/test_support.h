@@ -15,7 +15,7 @@ namespace cardloom::testing_support {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = testing::TempDir() + "cardloom-XXXXXX";
+    std::string pattern = ::testing::TempDir() + "cardloom-XXXXXX";
     path_ = ::mkdtemp(pattern.data());
   }
   TemporaryFolder(const TemporaryFolder&) = delete;

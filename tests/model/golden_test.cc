@@ -42,12 +42,13 @@ TEST_P(GoldenTest, TracesThePicture) {
   for (const auto& entry : expected) {
     const std::string name(entry.key());
     const TensorView wanted = golden_.tensor("trace.wide." + name);
-    const Tensor rows = name == "vision.out" ? Tensor() : trace.rows(name);
-    // The tower works on numbers of size 3, its output is divided by 8 after a gated block that
-    // shrinks them: its own float32 error is larger by about that much.
-    EXPECT_LE(max_difference(name == "vision.out" ? embeds[0].view() : rows.view(), wanted),
-              32 * golden_.tolerance("vision"))
-        << name;
+    if (name == "vision.out") {
+      EXPECT_LE(max_difference(embeds[0], wanted), golden_.tolerance("vision"));
+      continue;
+    }
+    // golden.json advises nothing for these. Numbers of size 4: 1e-5 is about 20 units in the last
+    // place (measured: 10).
+    EXPECT_LE(max_difference(trace.rows(name), wanted), 1e-5) << name;
   }
   EXPECT_EQ(trace.names().size() + 1, expected.size());
 }

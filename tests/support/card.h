@@ -5,6 +5,7 @@
 
 #include "cardloom/backend/cpu/cpu_device.h"
 #include "cardloom/base/error.h"
+#include "cardloom/device/stream.h"
 
 namespace cardloom::testing {
 

@@ -26,7 +26,7 @@ class CpuDevice final : public Device {
 
   [[nodiscard]] DeviceId id() const override { return id_; }
   [[nodiscard]] const KernelTable& kernels() const override { return kernels_; }
-  void bind_executor() override { pool_.bind_caller(); }
+  void bind_thread() override { pool_.bind_caller(); }
   [[nodiscard]] int num_threads() const override { return pool_.size(); }
   [[nodiscard]] std::string_view instruction_path() const override { return to_string(isa_); }
 

@@ -2,6 +2,7 @@
 #include "cardloom/backend/cpu/cpu_device.h"
 #include "cardloom/backend/cpu/kernels/gemm_tables.h"
 #include "cardloom/backend/cpu/kernels/matmul.h"
+#include "cardloom/backend/cpu/kernels/operator_kernels.h"
 #include "cardloom/backend/cpu/kernels/row_tables.h"
 
 namespace cardloom::cpu {
@@ -20,9 +21,40 @@ const GemmKernels& gemm_kernels(Isa isa) {
   return kGemmPlain;
 }
 
-const RowKernels& row_kernels(Isa) { return kRowPlain; }
+const RowKernels& row_kernels(Isa isa) {
+  switch (isa) {
+    case Isa::kPlain:
+      return kRowPlain;
+    case Isa::kAvx2:
+      return kRowAvx2;
+    case Isa::kAvx512:
+    case Isa::kAvx512Bf16:
+      return kRowAvx512;
+  }
+  return kRowPlain;
+}
 
 namespace {
+
+void add_row_kernels(KernelTable& table) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    table.set<RmsNormArgs>(dtype, rms_norm);
+    table.set<LayerNormArgs>(dtype, layer_norm);
+    table.set<RotaryEmbeddingArgs>(dtype, rotary_embedding);
+    table.set<SiluAndMulArgs>(dtype, silu_and_mul);
+    table.set<GeluArgs>(dtype, gelu);
+    table.set<AddArgs>(dtype, add);
+    table.set<ScaleArgs>(dtype, scale);
+  }
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    table.set<KvAppendArgs>(dtype, kv_append);
+    table.set<PagedAttentionArgs>(dtype, paged_attention);
+    table.set<AttentionArgs>(dtype, attention);
+  }
+  for (int dtype = 0; dtype < kNumDTypes; ++dtype) {
+    table.set<CopyArgs>(static_cast<DType>(dtype), copy);
+  }
+}
 
 void add_matrix_kernels(KernelTable& table) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
@@ -37,6 +69,7 @@ void add_matrix_kernels(KernelTable& table) {
 KernelTable make_kernel_table() {
   KernelTable table;
   add_matrix_kernels(table);
+  add_row_kernels(table);
   return table;
 }
 

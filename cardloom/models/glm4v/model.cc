@@ -110,13 +110,16 @@ std::int64_t Glm4vModel::encode_workspace_bytes(std::int64_t num_pictures) const
                       Workspace::bytes_of(info_.dtype, {info_.image_rows, info_.hidden_size}));
 }
 
+void Glm4vModel::require_vision() const {
+  if (vision_) return;
+  throw_error(ErrorCode::kInvalidArgument,
+              fmt::format("{} is a text model and takes no pictures", info_.architecture),
+              "config.json has no vision_config",
+              "leave out the pictures or use a glm-4v checkpoint");
+}
+
 void Glm4vModel::check_pictures(std::span<const PictureJob> pictures) const {
-  if (!vision_) {
-    throw_error(ErrorCode::kInvalidArgument,
-                fmt::format("{} is a text model and takes no pictures", info_.architecture),
-                fmt::format("{} given; config.json has no vision_config", pictures.size()),
-                "leave out the pictures or use a glm-4v checkpoint");
-  }
+  require_vision();
   const VisionConfig& vision = *config_.vision;
   const TensorView pixels =
       make_view(nullptr, DType::kF32, {vision.in_channels, vision.image_size, vision.image_size});
@@ -181,13 +184,38 @@ void Glm4vModel::encode_apart(const StepContext& step, std::span<const PictureJo
   }
 }
 
-void Glm4vModel::forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
-                         const TensorView& logits) {
+/// All that can be seen before anything is launched.
+void Glm4vModel::check_input(const ModelInput& input, const TensorView& logits) const {
   const std::int64_t T = input.token_ids.shape[0];
   const std::int64_t R = input.logits_rows.shape[0];
   require_shape(logits, "logits", make_view(nullptr, DType::kF32, {R, info_.vocab_size}));
-  if (!input.image_rows.empty() && !vision_) check_pictures({});
+  std::int64_t before = -1;
+  for (std::int64_t r = 0; r < R; ++r) {
+    const std::int64_t row = *input.logits_rows.at<std::int32_t>(r);
+    if (row <= before || row >= T) {
+      throw_error(ErrorCode::kInvalidArgument,
+                  fmt::format("logits_rows must ascend and stay below {} rows", T),
+                  fmt::format("logits_rows[{}] is {} after {}", r, row, before));
+    }
+    before = row;
+  }
+  if (!input.image_rows.empty()) require_vision();
+  for (const ImageRows& rows : input.image_rows) {
+    const TensorView& embeds = rows.embeds;
+    if (embeds.rank == 2 && embeds.shape[1] == info_.hidden_size && rows.first_row >= 0 &&
+        embeds.shape[0] <= T - rows.first_row) {
+      continue;
+    }
+    throw_error(ErrorCode::kInvalidArgument, "rows of a picture do not fit the step",
+                fmt::format("{} from row {}, the step has {} rows of {}", to_string(embeds),
+                            rows.first_row, T, info_.hidden_size));
+  }
+}
 
+void Glm4vModel::forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
+                         const TensorView& logits) {
+  const std::int64_t T = input.token_ids.shape[0];
+  check_input(input, logits);
   const Workspace::Scope scratch(step.workspace);
   const TensorView hidden = step.workspace.take(info_.dtype, {T, info_.hidden_size});
   embed(step, input, hidden);

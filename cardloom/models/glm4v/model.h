@@ -51,12 +51,14 @@ class Glm4vModel final : public Model {
   };
   [[nodiscard]] static Vision make_vision(const Glm4vConfig& config, const VisionView& view);
 
+  void require_vision() const;
   void check_pictures(std::span<const PictureJob> pictures) const;
   void encode_picture(const StepContext& step, const Vision& vision, const TensorView& pixel_values,
                       const TensorView& embeds, std::int64_t number) const;
   void encode_apart(const StepContext& step, std::span<const PictureJob> pictures);
   [[nodiscard]] std::int64_t picture_workspace_bytes(const Vision& vision) const;
 
+  void check_input(const ModelInput& input, const TensorView& logits) const;
   void embed(const StepContext& step, const ModelInput& input, const TensorView& hidden) const;
   void compute_logits(const StepContext& step, const ModelInput& input, const TensorView& hidden,
                       const TensorView& logits) const;

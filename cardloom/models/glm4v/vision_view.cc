@@ -97,6 +97,7 @@ WholeVision::WholeVision(const std::vector<RankWeights>& ranks) : ranks_(ranks) 
   using Pick = std::function<const LinearStorage&(const RankWeights&)>;
   const auto all = [&ranks](const Pick& pick) {
     std::vector<const LinearStorage*> parts;
+    parts.reserve(ranks.size());
     for (const RankWeights& weights : ranks) parts.push_back(&pick(weights));
     return parts;
   };

@@ -71,7 +71,9 @@ class RankLoader {
  private:
   using Parts = std::vector<IndexRange>;
 
-  TensorView find(const std::string& name) const { return store_.tensor(name).value_or_throw(); }
+  [[nodiscard]] TensorView find(const std::string& name) const {
+    return store_.tensor(name).value_or_throw();
+  }
 
   void count(std::int64_t elements) { progress_.add(elements * size_of(dtype_)); }
 
@@ -238,7 +240,7 @@ class RankLoader {
 
   /// [1, n] in the model's dtype, each number of f(index) rounded once.
   template <class Value>
-  Tensor make_row(std::int64_t n, Value value) const {
+  [[nodiscard]] Tensor make_row(std::int64_t n, Value value) const {
     Tensor exact(DType::kF32, {1, n});
     for (std::int64_t index = 0; index < n; ++index) {
       exact.view().at<float>()[index] = value(index);
@@ -248,7 +250,7 @@ class RankLoader {
     return row;
   }
 
-  Tensor sum(const TensorView& a, const TensorView& b) const {
+  [[nodiscard]] Tensor sum(const TensorView& a, const TensorView& b) const {
     const Tensor left = make_f32_vector(a);
     const Tensor right = make_f32_vector(b);
     return make_row(a.num_elements(), [&](std::int64_t index) {
@@ -293,9 +295,11 @@ std::vector<RankWeights> load_weights(const Glm4vConfig& config, const WeightSto
   std::vector<RankWeights> ranks(static_cast<std::size_t>(tp));
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(tp));
   std::vector<std::jthread> threads;
+  threads.reserve(ranks.size());
   for (int rank = 0; rank < tp; ++rank) {
     threads.emplace_back([&, place = static_cast<std::size_t>(rank), rank] {
       try {
+        if (options.bind_thread) options.bind_thread(rank);
         ranks[place] = RankLoader(config, store, options, rank, progress).load();
       } catch (...) {
         failures[place] = std::current_exception();  // rethrown by the caller's thread below

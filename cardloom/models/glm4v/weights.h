@@ -70,7 +70,9 @@ struct RankWeights {
 
 struct LoadOptions {
   std::vector<DeviceId> devices;  ///< one a rank: tp = devices.size()
-  DType dtype = DType::kBF16;     ///< to compute in: kBF16 or kF32
+  /// Called on the thread that packs a rank's weights, before it touches them; may be empty.
+  std::function<void(int rank)> bind_thread{};
+  DType dtype = DType::kBF16;  ///< to compute in: kBF16 or kF32
   /// Told the packed bytes so far and in all, over all ranks; one call at a time, on any thread.
   std::function<void(std::int64_t done, std::int64_t total)> progress{};
 };

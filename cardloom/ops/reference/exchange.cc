@@ -39,6 +39,22 @@ std::int64_t rows_per_call(const Communicator& comm, std::int64_t row_bytes) {
   return std::min<std::int64_t>(rows, std::int64_t{1} << 20);
 }
 
+/// to[m, n] = from[m, n], bits of one dtype; whole rows at once where both lie dense (a step's
+/// logits are 151,552 columns).
+void copy_bits(const TensorView& from, const TensorView& to) {
+  const std::int64_t size = size_of(from.dtype);
+  const bool dense = from.has_dense_rows() && to.has_dense_rows();
+  for (std::int64_t m = 0; m < from.shape[0]; ++m) {
+    if (dense) {
+      std::memcpy(address(to, m), address(from, m), static_cast<std::size_t>(from.shape[1] * size));
+      continue;
+    }
+    for (std::int64_t n = 0; n < from.shape[1]; ++n) {
+      std::memcpy(address(to, m, n), address(from, m, n), static_cast<std::size_t>(size));
+    }
+  }
+}
+
 }  // namespace
 
 void all_gather(const KernelContext& context, const AllGatherArgs& args) {
@@ -60,26 +76,22 @@ void all_gather(const KernelContext& context, const AllGatherArgs& args) {
     std::byte* own = comm.buffer(comm.rank(), call);
     const Header header{args.column, args.x.shape[1]};
     std::memcpy(own, &header, sizeof header);
-    for (std::int64_t m = 0; m < rows; ++m) {
-      for (std::int64_t n = 0; n < header.count; ++n) {
-        std::memcpy(own + kHeaderBytes + (m * header.count + n) * size, address(args.x, row + m, n),
-                    static_cast<std::size_t>(size));
-      }
+    const auto in_buffer = [&](std::byte* buffer, std::int64_t columns) {
+      return make_view(buffer + kHeaderBytes, args.out.dtype, {rows, columns});
+    };
+    if (rows > 0 && header.count > 0) {
+      copy_bits(args.x.slice(0, row, row + rows), in_buffer(own, header.count));
     }
     comm.post(call, 0);
     for (int peer = 0; peer < comm.world_size(); ++peer) {
       comm.expect(peer, call);
       comm.wait(peer, call, 0);
-      const std::byte* theirs = comm.buffer(peer, call);
+      std::byte* theirs = comm.buffer(peer, call);
       Header from;
       std::memcpy(&from, theirs, sizeof from);
-      for (std::int64_t m = 0; m < rows; ++m) {
-        for (std::int64_t n = 0; n < from.count; ++n) {
-          std::memcpy(address(args.out, row + m, from.column + n),
-                      theirs + kHeaderBytes + (m * from.count + n) * size,
-                      static_cast<std::size_t>(size));
-        }
-      }
+      if (rows == 0 || from.count == 0) continue;
+      copy_bits(in_buffer(theirs, from.count),
+                args.out.slice(0, row, row + rows).slice(1, from.column, from.column + from.count));
     }
   }
 }
@@ -120,9 +132,9 @@ void embedding_lookup(const KernelContext& context, const EmbeddingLookupArgs& a
       comm.wait(peer, call, 0);
     }
     for (std::int64_t t = 0; t < rows; ++t) {
-      const std::byte* found = nullptr;
+      std::byte* found = nullptr;
       for (int peer = 0; peer < comm.world_size() && found == nullptr; ++peer) {
-        const std::byte* theirs = comm.buffer(peer, call);
+        std::byte* theirs = comm.buffer(peer, call);
         Header from;
         std::memcpy(&from, theirs, sizeof from);
         const std::int64_t local = id_at(row + t) - from.first_row;
@@ -134,10 +146,7 @@ void embedding_lookup(const KernelContext& context, const EmbeddingLookupArgs& a
             fmt::format("token id {} is in no rank's part of the vocabulary", id_at(row + t)),
             fmt::format("position {} of {}", row + t, T), "check the ids of the prompt");
       }
-      for (std::int64_t h = 0; h < H; ++h) {
-        std::memcpy(address(args.out, row + t, h), found + h * size,
-                    static_cast<std::size_t>(size));
-      }
+      copy_bits(make_view(found, args.out.dtype, {1, H}), args.out.slice(0, row + t, row + t + 1));
     }
   }
 }

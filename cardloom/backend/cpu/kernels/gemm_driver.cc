@@ -12,17 +12,28 @@ namespace {
 
 using reference::load;
 
+bool is_aligned(const std::byte* address, std::uintptr_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
+}
+
 /// Whether two neighbouring bf16 of a row can be read as one 32-bit step.
 bool has_dense_columns(const ActivationSource& source) {
   return source.patch == 0 && source.x.stride[1] == 1;
 }
 
-float source_element(const ActivationSource& source, std::int64_t row, std::int64_t k) {
-  if (source.patch == 0) return load(source.x, row, k);
-  const std::int64_t patch = source.patch;
-  const std::int64_t columns = source.x.shape[2] / patch;
-  return load(source.x, k / (patch * patch), (row / columns) * patch + (k / patch) % patch,
-              (row % columns) * patch + k % patch);
+/// Where k = 0 of a row lies, in elements from the first of x.
+std::int64_t row_offset(const ActivationSource& source, std::int64_t row) {
+  if (source.patch == 0) return row * source.x.stride[0];
+  const std::int64_t columns = source.x.shape[2] / source.patch;
+  return row / columns * source.patch * source.x.stride[1] +
+         row % columns * source.patch * source.x.stride[2];
+}
+
+float source_element(const ActivationSource& source, std::int64_t row_begin, std::int64_t k) {
+  const std::int64_t offset = source.patch == 0 ? k * source.x.stride[1] : source.patch_offsets[k];
+  const std::byte* from = source.x.data + (row_begin + offset) * size_of(source.x.dtype);
+  if (source.x.dtype == DType::kF32) return reference::load_as<float>(from);
+  return to_f32(reference::load_as<bf16>(from));
 }
 
 /// Steps of 4 bytes: one f32, or two bf16 read as one word.
@@ -41,9 +52,10 @@ void pack_dense(const ActivationSource& source, const Segment& segment, std::int
 
 void pack_any_f32(const ActivationSource& source, const Segment& segment, std::int64_t first_row,
                   std::int64_t rows, float* out) {
-  for (std::int64_t step = 0; step < segment.num_steps; ++step) {
-    for (std::int64_t row = 0; row < rows; ++row) {
-      out[step * rows + row] = source_element(source, first_row + row, segment.k_begin + step);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t begin = row_offset(source, first_row + row);
+    for (std::int64_t step = 0; step < segment.num_steps; ++step) {
+      out[step * rows + row] = source_element(source, begin, segment.k_begin + step);
     }
   }
 }
@@ -52,14 +64,13 @@ void pack_any_f32(const ActivationSource& source, const Segment& segment, std::i
 /// bit (but a NaN's payload, which no result shows).
 void pack_any_bf16(const ActivationSource& source, const Segment& segment, std::int64_t first_row,
                    std::int64_t rows, std::int64_t first_step, bf16* out) {
-  for (std::int64_t step = first_step; step < segment.num_steps; ++step) {
-    for (std::int64_t row = 0; row < rows; ++row) {
-      for (std::int64_t part = 0; part < 2; ++part) {
-        const std::int64_t k = step * 2 + part;
-        out[(step * rows + row) * 2 + part] =
-            k < segment.k_count
-                ? to_bf16(source_element(source, first_row + row, segment.k_begin + k))
-                : bf16{};
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t begin = row_offset(source, first_row + row);
+    for (std::int64_t step = first_step; step < segment.num_steps; ++step) {
+      for (std::int64_t k = step * 2; k < step * 2 + 2; ++k) {
+        out[(step * rows + row) * 2 + k % 2] =
+            k < segment.k_count ? to_bf16(source_element(source, begin, segment.k_begin + k))
+                                : bf16{};
       }
     }
   }
@@ -157,36 +168,51 @@ void node_tile(const CpuDevice& device, const ActivationLayout& layout, const st
   for (std::int64_t i = 0; i < count; ++i) tile[i] += spare[i];
 }
 
+namespace {
+
+/// values[j] += from[row, column + j] for j < count, as f32.
+void add_row(const CpuDevice& device, const TensorView& from, std::int64_t row, std::int64_t column,
+             std::int64_t count, float* values) {
+  const std::byte* begin = reference::address(from, row, column);
+  alignas(64) float addends[kPanelColumns];
+  if (from.stride[1] == 1 && from.dtype == DType::kF32) {
+    std::memcpy(addends, begin, static_cast<std::size_t>(count) * 4);
+  } else if (from.stride[1] == 1 && from.dtype == DType::kBF16 && is_aligned(begin, 2)) {
+    device.rows().bf16_to_f32(reinterpret_cast<const std::uint16_t*>(begin), addends, count);
+  } else {
+    for (std::int64_t j = 0; j < count; ++j) addends[j] = load(from, row, column + j);
+  }
+  for (std::int64_t j = 0; j < count; ++j) values[j] += addends[j];
+}
+
+void store_row(const CpuDevice& device, const float* values, std::int64_t count,
+               const TensorView& out, std::int64_t row, std::int64_t column) {
+  std::byte* to = reference::address(out, row, column);
+  if (out.stride[1] == 1 && out.dtype == DType::kF32) {
+    std::memcpy(to, values, static_cast<std::size_t>(count) * 4);
+  } else if (out.stride[1] == 1 && out.dtype == DType::kBF16 && is_aligned(to, 2)) {
+    device.rows().f32_to_bf16(values, reinterpret_cast<std::uint16_t*>(to), count);
+  } else {
+    for (std::int64_t j = 0; j < count; ++j) reference::store(out, values[j], row, column + j);
+  }
+}
+
+}  // namespace
+
 void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,
-                std::int64_t column, std::int64_t rows, std::int64_t columns, const float* sums,
-                std::int64_t sums_stride) {
-  const TensorView& out = epilogue.out;
-  float bias[kPanelColumns];
-  for (std::int64_t first = 0; first < columns; first += kPanelColumns) {
-    const std::int64_t width = std::min(kPanelColumns, columns - first);
-    const bool has_bias = epilogue.bias.rank == 1;
-    for (std::int64_t j = 0; has_bias && j < width; ++j) {
-      bias[j] = load(epilogue.bias, column + first + j);
+                std::int64_t column, std::int64_t rows, std::int64_t columns, const float* sums) {
+  alignas(64) float bias[kPanelColumns];
+  for (std::int64_t j = 0; epilogue.bias.rank == 1 && j < columns; ++j) {
+    bias[j] = load(epilogue.bias, column + j);
+  }
+  for (std::int64_t i = 0; i < rows; ++i) {
+    alignas(64) float values[kPanelColumns];
+    std::memcpy(values, sums + i * kPanelColumns, static_cast<std::size_t>(columns) * 4);
+    for (std::int64_t j = 0; epilogue.bias.rank == 1 && j < columns; ++j) values[j] += bias[j];
+    if (epilogue.residual.rank == 2) {
+      add_row(device, epilogue.residual, row + i, column, columns, values);
     }
-    for (std::int64_t i = 0; i < rows; ++i) {
-      alignas(64) float values[kPanelColumns];
-      std::memcpy(values, sums + i * sums_stride + first, static_cast<std::size_t>(width) * 4);
-      for (std::int64_t j = 0; has_bias && j < width; ++j) values[j] += bias[j];
-      for (std::int64_t j = 0; epilogue.residual.rank == 2 && j < width; ++j) {
-        values[j] += load(epilogue.residual, row + i, column + first + j);
-      }
-      std::byte* to = reference::address(out, row + i, column + first);
-      if (out.stride[1] == 1 && out.dtype == DType::kF32) {
-        std::memcpy(to, values, static_cast<std::size_t>(width) * 4);
-      } else if (out.stride[1] == 1 && out.dtype == DType::kBF16 &&
-                 reinterpret_cast<std::uintptr_t>(to) % 2 == 0) {
-        device.rows().f32_to_bf16(values, reinterpret_cast<std::uint16_t*>(to), width);
-      } else {
-        for (std::int64_t j = 0; j < width; ++j) {
-          reference::store(out, values[j], row + i, column + first + j);
-        }
-      }
-    }
+    store_row(device, values, columns, epilogue.out, row + i, column);
   }
 }
 

@@ -56,6 +56,8 @@ struct ActivationSource {
   TensorView x;  ///< [M, K]; or [C, Y, X] if patch > 0
   std::int64_t patch = 0;
   std::int64_t first_row = 0;  ///< row 0 of the packed rows
+  /// Of a picture: where element k of a patch lies from the patch's first pixel, in elements.
+  const std::int64_t* patch_offsets = nullptr;
 };
 
 /// Packs one block of rows into its place in `packed`. Any strides; the layout's rows from
@@ -99,9 +101,9 @@ struct Epilogue {
   TensorView residual;  ///< rank 0: none
 };
 
-/// out[row + i, column + j] = round((sums[i * sums_stride + j] + bias) + residual)
+/// out[row + i, column + j] = round((sums[i * 32 + j] + bias) + residual) for a micro tile's rows
+/// and columns, at most 32.
 void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,
-                std::int64_t column, std::int64_t rows, std::int64_t columns, const float* sums,
-                std::int64_t sums_stride);
+                std::int64_t column, std::int64_t rows, std::int64_t columns, const float* sums);
 
 }  // namespace cardloom::cpu

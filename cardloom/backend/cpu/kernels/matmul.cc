@@ -57,7 +57,7 @@ void product(CpuDevice& device, const ActivationSource& all, const PackedMatrix&
         for (std::int64_t block = first_block; block < end_block; ++block) {
           segment_tile(device, layout, packed, block, 0, piece, panel, tile);
           store_sums(device, epilogue, row + block * kMicroRows, piece.out_begin + panel.first,
-                     layout.rows_of(block), panel.columns, tile, kPanelColumns);
+                     layout.rows_of(block), panel.columns, tile);
         }
       }
     });
@@ -71,7 +71,14 @@ void matmul(const KernelContext& context, const MatmulArgs& args) {
 }
 
 void conv2d(const KernelContext& context, const Conv2dArgs& args) {
-  product(cpu_device(context), {.x = args.image, .patch = args.patch}, args.w,
+  std::vector<std::int64_t> offsets(static_cast<std::size_t>(args.w.K));
+  for (std::int64_t k = 0; k < args.w.K; ++k) {
+    offsets[static_cast<std::size_t>(k)] = k / (args.patch * args.patch) * args.image.stride[0] +
+                                           k / args.patch % args.patch * args.image.stride[1] +
+                                           k % args.patch * args.image.stride[2];
+  }
+  product(cpu_device(context),
+          {.x = args.image, .patch = args.patch, .patch_offsets = offsets.data()}, args.w,
           {args.out, args.bias, args.residual});
 }
 

@@ -234,7 +234,7 @@ void Exchange::one_shot() {
       for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
         reduce_micro_tile(block, at, sum);
         store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first,
-                   layout_.rows_of(block), panel(at).columns, sum, kPanelColumns);
+                   layout_.rows_of(block), panel(at).columns, sum);
       }
     }
   });
@@ -261,7 +261,7 @@ void Exchange::reduce_into_result(const Tile& tile) {
         epilogue.residual = args_.residual.slice(0, row, row + rows)
                                 .slice(1, columns.first, columns.first + columns.columns);
       }
-      store_sums(device_, epilogue, 0, 0, rows, columns.columns, sum, kPanelColumns);
+      store_sums(device_, epilogue, 0, 0, rows, columns.columns, sum);
     }
   }
 }
@@ -391,7 +391,7 @@ void Exchange::alone() {
           std::memset(sum, 0, sizeof sum);
         }
         store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first,
-                   layout_.rows_of(block), panel(at).columns, sum, kPanelColumns);
+                   layout_.rows_of(block), panel(at).columns, sum);
       }
     }
   });

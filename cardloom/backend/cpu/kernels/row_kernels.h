@@ -6,10 +6,53 @@ namespace cardloom::cpu {
 
 enum class Isa;
 
+/// Keys that attention takes at once; see kAttentionKeyBlock.
+constexpr int64_t kKeyBlock = 32;
+/// Rows of f32 scratch are padded to a multiple of this, so that no path has a remainder there.
+constexpr int64_t kRowPadding = 16;
+
 /// Kernels on contiguous runs of n numbers; the drivers gather and scatter other layouts.
+///
+/// An element-wise result depends on its own inputs only, wherever in a run it stands; a sum
+/// depends on (n, the numbers) only. f32 pointers may be unaligned, 16-bit ones not. An output may
+/// be an input itself.
 struct RowKernels {
   void (*bf16_to_f32)(const uint16_t* x, float* out, int64_t n);
   void (*f32_to_bf16)(const float* x, uint16_t* out, int64_t n);  ///< nearest even; NaN stays NaN
+  void (*f16_to_f32)(const uint16_t* x, float* out, int64_t n);
+  void (*f32_to_f16)(const float* x, uint16_t* out, int64_t n);  ///< nearest even; NaN stays NaN
+
+  float (*sum)(const float* x, int64_t n);
+  float (*sum_squares)(const float* x, float mean, int64_t n);  ///< of x - mean
+  /// out = (x - mean) * inverse * weight [+ bias] [+ residual]; the last two may be null
+  void (*normalise)(const float* x, float mean, float inverse, const float* weight,
+                    const float* bias, const float* residual, float* out, int64_t n);
+
+  void (*silu_and_mul)(const float* gate, const float* up, float* out, int64_t n);
+  void (*gelu)(const float* x, float* out, int64_t n);
+  void (*add)(const float* a, const float* b, float* out, int64_t n);
+  void (*scale)(const float* x, float factor, float* out, int64_t n);
+  void (*exp)(const float* x, float* out, int64_t n);
+  /// (x[2i], x[2i+1]) turned by the angle of (cos, sin) = cos_sin[2i], cos_sin[2i+1]; no FMA
+  void (*rotate_pairs)(const float* x, const float* cos_sin, float* out, int64_t num_pairs);
+
+  /// out[d][j] = rows[j][d] for d < D, j < num_keys; 0 for the other j < kKeyBlock. `row_size`:
+  /// elements between rows.
+  void (*transpose_keys)(const float* rows, int64_t row_size, int64_t num_keys, int64_t D,
+                         float* out);
+  /// scores[i][j] = scale * (sum over d of queries[i][d] * keys[d][j], in order of d),
+  /// queries [num_queries][D], keys [D][kKeyBlock], scores [num_queries][kKeyBlock]
+  void (*attention_scores)(const float* queries, int64_t num_queries, const float* keys, int64_t D,
+                           float scale, float* scores);
+  /// One step of the online softmax of one query over scores[0, num_keys): raises *max, makes the
+  /// scores weights exp(score - max), 0 beyond num_keys, and adds them to *total. Returns the
+  /// factor by which what was summed before shrinks.
+  float (*softmax_step)(float* scores, int64_t num_keys, float* max, float* total);
+  /// sums[i][d] = sums[i][d] * factors[i] + sum over j < num_keys of weights[i][j] * values[j][d],
+  /// in order of j; weights [num_queries][kKeyBlock], values and sums rows of `row_size` elements,
+  /// a multiple of kRowPadding
+  void (*attention_values)(const float* weights, const float* factors, int64_t num_queries,
+                           int64_t num_keys, const float* values, int64_t row_size, float* sums);
 };
 
 const RowKernels& row_kernels(Isa isa);

@@ -1,6 +1,8 @@
-// Path "plain": any x86-64.
+// Path "plain": any x86-64, which always has SSE2.
+#include <emmintrin.h>
 #include <stdint.h>
 #include <string.h>
+#include <xmmintrin.h>
 
 #include "cardloom/backend/cpu/kernels/row_kernels.h"
 #include "cardloom/backend/cpu/kernels/row_tables.h"
@@ -8,25 +10,55 @@
 namespace cardloom::cpu {
 namespace {
 
-void bf16_to_f32(const uint16_t* x, float* out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t wide = static_cast<uint32_t>(x[i]) << 16;
-    memcpy(out + i, &wide, sizeof wide);
-  }
+using Vector = __m128;
+constexpr int64_t kWidth = 4;
+constexpr int kScoreQueries = 1;  // x 8 registers of keys
+constexpr int kValueQueries = 4;  // x 2 registers of a row
+
+inline Vector load(const float* from) { return _mm_loadu_ps(from); }
+inline void store(float* to, Vector a) { _mm_storeu_ps(to, a); }
+inline Vector set1(float value) { return _mm_set1_ps(value); }
+inline Vector add(Vector a, Vector b) { return _mm_add_ps(a, b); }
+inline Vector sub(Vector a, Vector b) { return _mm_sub_ps(a, b); }
+inline Vector mul(Vector a, Vector b) { return _mm_mul_ps(a, b); }
+inline Vector div(Vector a, Vector b) { return _mm_div_ps(a, b); }
+inline Vector madd(Vector a, Vector b, Vector c) { return add(mul(a, b), c); }
+// b if either is NaN, here and in the other paths.
+inline Vector min(Vector a, Vector b) { return _mm_min_ps(a, b); }
+inline Vector max(Vector a, Vector b) { return _mm_max_ps(a, b); }
+inline Vector abs(Vector a) { return _mm_andnot_ps(_mm_set1_ps(-0.0F), a); }
+
+inline Vector select_greater(Vector a, Vector b, Vector yes, Vector no) {
+  const Vector greater = _mm_cmpgt_ps(a, b);
+  return _mm_or_ps(_mm_and_ps(greater, yes), _mm_andnot_ps(greater, no));
 }
 
-void f32_to_bf16(const float* x, uint16_t* out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    uint32_t bits;
-    memcpy(&bits, x + i, sizeof bits);
-    const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
-    const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-    out[i] = static_cast<uint16_t>(is_nan ? (bits >> 16) | 0x40U : rounded);
-  }
+/// a * 2^n for integers n in [-252, 254], in two steps, so that subnormals are rounded once.
+inline Vector times_power(Vector a, Vector n) {
+  const __m128i power = _mm_cvtps_epi32(n);
+  const __m128i half = _mm_srai_epi32(power, 1);
+  const __m128i bias = _mm_set1_epi32(127);
+  const __m128i first = _mm_slli_epi32(_mm_add_epi32(half, bias), 23);
+  const __m128i second = _mm_slli_epi32(_mm_add_epi32(_mm_sub_epi32(power, half), bias), 23);
+  return mul(mul(a, _mm_castsi128_ps(first)), _mm_castsi128_ps(second));
 }
+
+inline Vector load_first(const float* from, int64_t n) {
+  float padded[kWidth] = {};
+  memcpy(padded, from, static_cast<size_t>(n) * sizeof(float));
+  return load(padded);
+}
+
+inline void store_first(float* to, Vector a, int64_t n) {
+  float padded[kWidth];
+  store(padded, a);
+  memcpy(to, padded, static_cast<size_t>(n) * sizeof(float));
+}
+
+#include "cardloom/backend/cpu/kernels/row_generic.h"
 
 }  // namespace
 
-const RowKernels kRowPlain = {bf16_to_f32, f32_to_bf16};
+const RowKernels kRowPlain = kTable;
 
 }  // namespace cardloom::cpu

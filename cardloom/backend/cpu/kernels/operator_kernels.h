@@ -1,0 +1,27 @@
+#pragma once
+
+#include "cardloom/backend/cpu/cpu_device.h"
+#include "cardloom/ops/attention.h"
+#include "cardloom/ops/elementwise.h"
+#include "cardloom/ops/kv_append.h"
+#include "cardloom/ops/layer_norm.h"
+#include "cardloom/ops/paged_attention.h"
+#include "cardloom/ops/rms_norm.h"
+#include "cardloom/ops/rotary_embedding.h"
+
+/// The CPU's kernels of the operators on rows: the contracts are the operators' own.
+namespace cardloom::cpu {
+
+void rms_norm(const KernelContext& context, const RmsNormArgs& args);
+void layer_norm(const KernelContext& context, const LayerNormArgs& args);
+void rotary_embedding(const KernelContext& context, const RotaryEmbeddingArgs& args);
+void kv_append(const KernelContext& context, const KvAppendArgs& args);
+void paged_attention(const KernelContext& context, const PagedAttentionArgs& args);
+void attention(const KernelContext& context, const AttentionArgs& args);
+void silu_and_mul(const KernelContext& context, const SiluAndMulArgs& args);
+void gelu(const KernelContext& context, const GeluArgs& args);
+void copy(const KernelContext& context, const CopyArgs& args);
+void add(const KernelContext& context, const AddArgs& args);
+void scale(const KernelContext& context, const ScaleArgs& args);
+
+}  // namespace cardloom::cpu

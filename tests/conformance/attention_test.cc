@@ -1,0 +1,223 @@
+// What promise 1 asks of attention: a row's bits depend on its query, keys and values alone.
+#include "cardloom/ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cardloom/ops/elementwise.h"
+#include "cardloom/ops/kv_append.h"
+#include "cardloom/ops/paged_attention.h"
+#include "tests/conformance/conform.h"
+
+namespace cardloom {
+namespace {
+
+using testing::assign;
+using testing::Card;
+using testing::contiguous;
+using testing::fill;
+using testing::for_each_card;
+using testing::LaidOut;
+using testing::to_bytes;
+using testing::to_values;
+
+constexpr std::int64_t kHeads = 4;
+constexpr std::int64_t kGroups = 2;
+constexpr std::int64_t kD = 24;
+
+/// A sequence of `length` tokens with its own cache of blocks in some order; everything that was
+/// not written is NaN, block table entries beyond need are -1.
+struct Sequence {
+  LaidOut q, k, v;
+  LaidOut keys, values, table, slots, sequences, lens;
+
+  Sequence(DType dtype, std::int64_t length, std::int64_t block_size)
+      : q(contiguous(dtype, {length, kHeads, kD})),
+        k(contiguous(dtype, {length, kGroups, kD})),
+        v(contiguous(dtype, {length, kGroups, kD})) {
+    fill(q, 1, -2, 2);
+    fill(k, 2, -2, 2);
+    fill(v, 3);
+    const std::int64_t blocks = (length + block_size - 1) / block_size;
+    keys = contiguous(dtype, {blocks + 3, block_size, kGroups, kD});
+    values = contiguous(dtype, {blocks + 3, block_size, kGroups, kD});
+    fill_constant(keys, std::nan(""));
+    fill_constant(values, std::nan(""));
+    table = contiguous(DType::kI32, {2, blocks + 1});
+    slots = contiguous(DType::kI64, {length});
+    sequences = contiguous(DType::kI32, {length});
+    lens = contiguous(DType::kI32, {length});
+    std::vector<double> table_values(static_cast<std::size_t>(2 * (blocks + 1)), -1);
+    std::vector<double> slot_values;
+    std::vector<double> len_values;
+    for (std::int64_t b = 0; b < blocks; ++b) {  // last block first
+      table_values[static_cast<std::size_t>(blocks + 1 + b)] = static_cast<double>(blocks - b);
+    }
+    for (std::int64_t t = 0; t < length; ++t) {
+      const std::int64_t block = blocks - t / block_size;
+      slot_values.push_back(static_cast<double>(block * block_size + t % block_size));
+      len_values.push_back(static_cast<double>(t + 1));
+    }
+    assign(table, table_values);
+    assign(slots, slot_values);
+    assign(lens, len_values);
+    fill_constant(sequences, 1);
+  }
+
+  [[nodiscard]] KvLayer cache() const { return {keys, values}; }
+
+  void append(Card& card) const { ops::kv_append(card.stream, k, v, slots, cache()); }
+
+  /// Tokens [begin, end) into out.
+  void attend(Card& card, std::int64_t begin, std::int64_t end, const TensorView& out) const {
+    const auto part = [&](const TensorView& view) { return view.slice(0, begin, end); };
+    ops::paged_attention(card.stream, part(q), cache(), table, part(sequences), part(lens),
+                         part(out),
+                         {.scale = 0.3F, .first_head = 0, .heads_per_group = 2, .first_group = 0});
+  }
+};
+
+LaidOut attend_in_chunks(Card& card, DType dtype, std::int64_t length, std::int64_t block_size,
+                         std::int64_t chunk) {
+  const Sequence sequence(dtype, length, block_size);
+  LaidOut out = contiguous(dtype, {length, kHeads, kD});
+  sequence.append(card);
+  for (std::int64_t begin = 0; begin < length; begin += chunk) {
+    sequence.attend(card, begin, std::min(length, begin + chunk), out);
+  }
+  card.stream.synchronize();
+  return out;
+}
+
+TEST(PagedAttention, BlockSizeAndChunksChangeNoBits) {
+  for_each_card([](Card& card) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const LaidOut expected = attend_in_chunks(card, dtype, 75, 16, 75);
+      for (const double value : to_values(expected)) ASSERT_TRUE(std::isfinite(value));
+      for (const std::int64_t block_size : {1, 7, 16, 32, 100}) {
+        for (const std::int64_t chunk : {1, 7, 64, 75}) {
+          EXPECT_EQ(to_bytes(attend_in_chunks(card, dtype, 75, block_size, chunk)),
+                    to_bytes(expected))
+              << "block size " << block_size << ", chunk " << chunk;
+        }
+      }
+    }
+  });
+}
+
+TEST(PagedAttention, LastRowIsFullAttention) {
+  for_each_card([](Card& card) {
+    const LaidOut paged = attend_in_chunks(card, DType::kF32, 75, 16, 75);
+    const Sequence sequence(DType::kF32, 75, 16);
+    const LaidOut full = contiguous(DType::kF32, {1, kHeads, kD});
+    const auto repeat = [](const TensorView& part) {  // [75, G, D] as [75, heads, D]
+      return part.slice(1, 0, 1).expand(1, 2);
+    };
+    const TensorView heads = sequence.q.view.slice(0, 74, 75).slice(1, 0, 2);
+    const TensorView out = full.view.slice(1, 0, 2);
+    ops::attention(card.stream, heads, repeat(sequence.k), repeat(sequence.v), out,
+                   {.scale = 0.3F});
+    card.stream.synchronize();
+    EXPECT_EQ(to_bytes(out), to_bytes(paged.view.slice(0, 74, 75).slice(1, 0, 2)));
+  });
+}
+
+TEST(PagedAttention, NeighboursChangeNoBits) {
+  for_each_card([](Card& card) {
+    const Sequence sequence(DType::kF32, 40, 8);
+    const LaidOut alone = contiguous(DType::kF32, {40, kHeads, kD});
+    sequence.append(card);
+    sequence.attend(card, 0, 40, alone);
+    // The same tokens, every one between two of another sequence of other lengths.
+    const LaidOut q = contiguous(DType::kF32, {120, kHeads, kD});
+    const LaidOut sequences = contiguous(DType::kI32, {120});
+    const LaidOut lens = contiguous(DType::kI32, {120});
+    const LaidOut tables = contiguous(DType::kI32, {2, 6});
+    const LaidOut out = contiguous(DType::kF32, {120, kHeads, kD});
+    fill(q, 8);
+    fill(lens, 9, 0, 20);
+    ops::copy(card.stream, sequence.q, q.view.unflatten(0, 3).select(1, 1));
+    ops::copy(card.stream, sequence.lens, lens.view.unflatten(0, 3).select(1, 1));
+    card.stream.synchronize();
+    assign(sequences.view.unflatten(0, 3).select(1, 1), std::vector<double>(40, 1));
+    assign(tables.view.slice(0, 0, 1), {4, 2, 3, -1, -1, -1});
+    ops::copy(card.stream, sequence.table.view.slice(0, 1, 2), tables.view.slice(0, 1, 2));
+    ops::paged_attention(card.stream, q, sequence.cache(), tables, sequences, lens, out,
+                         {.scale = 0.3F, .first_head = 0, .heads_per_group = 2, .first_group = 0});
+    card.stream.synchronize();
+    EXPECT_EQ(to_bytes(out.view.unflatten(0, 3).select(1, 1)), to_bytes(alone));
+  });
+}
+
+TEST(PagedAttention, WritesInPlaceIntoPackedQkv) {
+  for_each_card([](Card& card) {
+    const Sequence sequence(DType::kBF16, 33, 16);
+    const LaidOut apart = contiguous(DType::kBF16, {33, kHeads, kD});
+    sequence.append(card);
+    sequence.attend(card, 0, 33, apart);
+    const LaidOut qkv = contiguous(DType::kBF16, {33, (kHeads + 2 * kGroups) * kD});
+    const TensorView by_head = qkv.view.unflatten(1, kD);
+    const TensorView q = by_head.slice(1, 0, kHeads);
+    const TensorView rest = by_head.slice(1, kHeads, kHeads + 2 * kGroups);
+    fill(rest, 5);
+    const std::vector<std::byte> before = to_bytes(rest);
+    ops::copy(card.stream, sequence.q, q);
+    ops::paged_attention(card.stream, q, sequence.cache(), sequence.table, sequence.sequences,
+                         sequence.lens, q,
+                         {.scale = 0.3F, .first_head = 0, .heads_per_group = 2, .first_group = 0});
+    card.stream.synchronize();
+    EXPECT_EQ(to_bytes(q), to_bytes(apart));
+    EXPECT_EQ(to_bytes(rest), before);
+  });
+}
+
+TEST(PagedAttention, ShardOfHeadsIsPartOfTheWhole) {
+  for_each_card([](Card& card) {
+    const Sequence sequence(DType::kF32, 50, 16);
+    const LaidOut all = contiguous(DType::kF32, {50, kHeads, kD});
+    sequence.append(card);
+    sequence.attend(card, 0, 50, all);
+    const LaidOut head = contiguous(DType::kF32, {50, 1, kD});
+    const KvLayer group{sequence.keys.view.slice(2, 1, 2), sequence.values.view.slice(2, 1, 2)};
+    ops::paged_attention(card.stream, sequence.q.view.slice(1, 3, 4), group, sequence.table,
+                         sequence.sequences, sequence.lens, head,
+                         {.scale = 0.3F, .first_head = 3, .heads_per_group = 2, .first_group = 1});
+    card.stream.synchronize();
+    EXPECT_EQ(to_bytes(head), to_bytes(all.view.slice(1, 3, 4)));
+  });
+}
+
+TEST(Attention, PassesInfinityAndNanAsIeeeSays) {
+  const double inf = std::numeric_limits<double>::infinity();
+  for_each_card([&](Card& card) {
+    const LaidOut q = contiguous(DType::kF32, {1, 1, 1});
+    const LaidOut k = contiguous(DType::kF32, {70, 1, 1});
+    const LaidOut v = contiguous(DType::kF32, {70, 1, 1});
+    const LaidOut out = contiguous(DType::kF32, {1, 1, 1});
+    assign(q, {1});
+    fill_constant(v, 7);
+    const auto attend = [&] {
+      ops::attention(card.stream, q, k, v, out, {.scale = 1});
+      card.stream.synchronize();
+      return to_values(out)[0];
+    };
+    fill_constant(k, -inf);  // two blocks weigh nothing, then one key has everything
+    assign(k.view.slice(0, 69, 70), {2});
+    EXPECT_EQ(attend(), 7);
+    fill_constant(k, -inf);
+    EXPECT_TRUE(std::isnan(attend()));
+    fill_constant(k, 0);
+    assign(k.view.slice(0, 3, 4), {inf});
+    EXPECT_TRUE(std::isnan(attend()));
+    assign(k.view.slice(0, 3, 4), {std::nan("")});
+    EXPECT_TRUE(std::isnan(attend()));
+    fill_constant(k, 0);
+    assign(v.view.slice(0, 3, 4), {inf});
+    EXPECT_EQ(attend(), inf);
+  });
+}
+
+}  // namespace
+}  // namespace cardloom

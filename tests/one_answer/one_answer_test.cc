@@ -1,0 +1,190 @@
+// Promise 1 on the trained demonstration model: the logits and the answer are the same bits for 1
+// to 8 cards, for any cut of the prompt, alone and beside others, whichever way pictures are cut,
+// on every instruction path of this machine and in both compute dtypes.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <span>
+
+#include "cardloom/backend/backends.h"
+#include "cardloom/backend/cpu/isa.h"
+#include "cardloom/engine/engine.h"
+#include "cardloom/models/chat_template.h"
+#include "cardloom/models/glm4v/processor.h"
+#include "cardloom/models/registry.h"
+#include "cardloom/tokenizer/tokenizer.h"
+
+namespace cardloom {
+namespace {
+
+const std::string kDemo = std::string(CARDLOOM_SOURCE_DIR) + "/demo/";
+constexpr std::int64_t kMaxTokens = 48;
+
+/// What is read once for all runs.
+struct Model {
+  LoadedModelDirectory directory = open_model(kDemo + "glm-4v-nano").value_or_throw();
+  std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(directory.path).value_or_throw();
+};
+const Model& model() {
+  static const Model loaded;
+  return loaded;
+}
+
+struct Question {
+  std::string text;
+  std::vector<std::string> pictures;
+};
+
+Prompt make_prompt(const Question& question) {
+  ChatMessage message;
+  message.role = "user";
+  message.content = question.text;
+  message.images = question.pictures;
+  const TokenizedChat chat =
+      tokenize_chat(*model().tokenizer, ChatStyle::kGlm4v, std::span(&message, 1)).value_or_throw();
+  std::vector<Tensor> pixels;
+  for (const std::string& picture : question.pictures) {
+    pixels.push_back(glm4v::load_pixel_values(kDemo + "pictures/" + picture,
+                                              model().directory.config.vision->image_size)
+                         .value_or_throw());
+  }
+  return glm4v::make_prompt(chat, std::move(pixels), model().directory.config).value_or_throw();
+}
+
+struct Setting {
+  int tp = 1;
+  int threads = 1;
+  std::string isa;
+  DType dtype = DType::kBF16;
+  std::int64_t chunk = 512;
+  int neighbours = 0;
+  VisionCut cut = VisionCut::kHeads;
+};
+
+struct Answer {
+  std::vector<std::int32_t> ids;
+  std::vector<std::byte> logits;  ///< of every prompt row
+};
+
+Request make_request(const Question& question) {
+  Request request;
+  request.prompt = make_prompt(question);
+  request.max_tokens = kMaxTokens;
+  request.stop_ids = model().directory.config.eos_token_ids;
+  return request;
+}
+
+Answer ask(const Question& question, const Setting& setting) {
+  PlacedCards placed =
+      make_cards({.num_cards = setting.tp, .threads_per_card = setting.threads, .isa = setting.isa})
+          .value_or_throw();
+  EngineOptions options;
+  options.context_tokens = 512;
+  options.max_sequences = 4;
+  options.max_step_tokens = setting.chunk;
+  options.vision_cut = setting.cut;
+  Engine engine(
+      std::move(placed.cards),
+      [&](const CardGroup& cards) {
+        std::vector<Device*> devices;
+        for (const auto& device : cards.devices) devices.push_back(device.get());
+        return load_models(model().directory, devices, {.dtype = setting.dtype});
+      },
+      options);
+  const Question neighbours[] = {
+      {"Hello!", {}}, {"图中有什么？", {"scene-2.png"}}, {"Who are you?", {}}};
+  for (int index = 0; index < setting.neighbours; ++index) {
+    (void)engine.submit(make_request(neighbours[index])).value_or_throw();
+  }
+  Request request = make_request(question);
+  request.prompt_logits = true;
+  const std::uint64_t id = engine.submit(std::move(request)).value_or_throw();
+  Answer answer;
+  while (!engine.idle()) {
+    for (const SequenceEvent& event : engine.step()) {
+      if (event.finish == FinishReason::kError) throw Exception(event.error);
+      if (event.sequence_id == id && event.token_id >= 0) answer.ids.push_back(event.token_id);
+    }
+  }
+  const Tensor logits = engine.take_prompt_logits(id);
+  answer.logits.resize(static_cast<std::size_t>(logits.size_bytes()));
+  std::memcpy(answer.logits.data(), logits.view().data, answer.logits.size());
+  return answer;
+}
+
+const Question kScene{"What is in this picture?", {"scene-1.jpg"}};
+
+class OneAnswer : public ::testing::TestWithParam<std::tuple<std::string, DType>> {
+ protected:
+  [[nodiscard]] Setting setting() const {
+    Setting setting;
+    std::tie(setting.isa, setting.dtype) = GetParam();
+    return setting;
+  }
+  void expect_same(const Question& question, const Setting& other, const Answer& expected,
+                   const std::string& what) {
+    const Answer answer = ask(question, other);
+    EXPECT_EQ(answer.ids, expected.ids) << what;
+    EXPECT_TRUE(answer.logits == expected.logits) << what;
+  }
+};
+
+TEST_P(OneAnswer, OnEveryNumberOfCards) {
+  const Answer expected = ask(kScene, setting());
+  EXPECT_EQ(
+      model().tokenizer->decode(expected.ids),
+      "\nAn orange square at the top left, a blue star at the bottom left and a green digit 1 at "
+      "the bottom right.");
+  for (int tp = 2; tp <= 8; ++tp) {
+    Setting other = setting();
+    other.tp = tp;
+    expect_same(kScene, other, expected, "tp " + std::to_string(tp));
+  }
+}
+
+TEST_P(OneAnswer, InAnyChunksAndBesideOthers) {
+  const Answer expected = ask(kScene, setting());
+  for (const int tp : {1, 3}) {
+    for (const std::int64_t chunk : {1, 7, 64}) {
+      Setting other = setting();
+      other.tp = tp;
+      other.chunk = chunk;
+      expect_same(kScene, other, expected, "chunks of " + std::to_string(chunk));
+    }
+    Setting other = setting();
+    other.tp = tp;
+    other.neighbours = 3;
+    expect_same(kScene, other, expected, "beside 3 others");
+    other.chunk = 7;
+    other.threads = 2;
+    expect_same(kScene, other, expected, "beside 3 others, chunks of 7, 2 threads a card");
+  }
+}
+
+TEST_P(OneAnswer, WhicheverWayPicturesAreCut) {
+  const Question two{"What is in this picture?", {"scene-1.jpg", "scene-3.png"}};
+  const Answer expected = ask(two, setting());
+  for (const VisionCut cut : {VisionCut::kHeads, VisionCut::kPictures, VisionCut::kAuto}) {
+    Setting other = setting();
+    other.tp = 2;
+    other.cut = cut;
+    expect_same(two, other, expected, "cut " + std::to_string(static_cast<int>(cut)));
+  }
+}
+
+std::vector<std::string> path_names() {
+  std::vector<std::string> names;
+  for (const cpu::Isa isa : cpu::supported_isas()) names.emplace_back(to_string(isa));
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Nano, OneAnswer,
+                         ::testing::Combine(::testing::ValuesIn(path_names()),
+                                            ::testing::Values(DType::kBF16, DType::kF32)),
+                         [](const auto& each) {
+                           return std::get<0>(each.param) + "_" +
+                                  std::string(to_string(std::get<1>(each.param)));
+                         });
+
+}  // namespace
+}  // namespace cardloom
