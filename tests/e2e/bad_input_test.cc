@@ -298,13 +298,6 @@ const BadCase kFlagCases[] = {
      [](const TempFolder& folder) {
        return run(folder, {"--context", "1000000000000"});
      }},
-    {"NoRoomForTheProcess",
-     4,
-     {"memory"},
-     [](const TempFolder& folder) {
-       return run(folder, {"--threads", "1"});
-     },
-     {.address_space_bytes = std::size_t{60} << 20}},
     {"OutputFolderMissing",
      1,
      {"no/such"},
@@ -321,6 +314,24 @@ TEST_P(BadInput, IsToldInThreeLinesWithItsExitCode) { expect_told(GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Picture, BadInput, ::testing::ValuesIn(kPictureCases), name_of);
 INSTANTIATE_TEST_SUITE_P(Prompt, BadInput, ::testing::ValuesIn(kPromptCases), name_of);
 INSTANTIATE_TEST_SUITE_P(Flag, BadInput, ::testing::ValuesIn(kFlagCases), name_of);
+
+/// Wherever memory runs out: in a tensor, in a container, in a thread's stack.
+TEST(Memory, RunsOutWithoutACrash) {
+#ifdef CARDLOOM_SANITIZED
+  GTEST_SKIP() << "a sanitizer reserves more address space than any limit";
+#endif
+  int num_refused = 0;
+  for (std::size_t mib = 20; mib <= 140; mib += 10) {
+    const Outcome outcome =
+        cardloom({"run", kNano, "Hello!", "--tp", "2", "--threads", "1", "--max-tokens", "2", "-q"},
+                 {.address_space_bytes = mib << 20});
+    if (outcome.exit_code == 0) continue;
+    ++num_refused;
+    EXPECT_EQ(outcome.exit_code, 4) << mib << " MiB: " << outcome.err;
+    expect_three_lines(outcome, {});
+  }
+  EXPECT_GT(num_refused, 3);
+}
 
 TEST(BadOutput, AFullDiskIsAFailure) {
   const Outcome outcome =
