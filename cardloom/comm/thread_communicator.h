@@ -11,8 +11,8 @@
 namespace cardloom {
 
 struct ThreadGroupOptions {
-  /// Per rank and parity; pages are touched as used. 16 MiB hold 512 rows of f32 sums and bf16 results
-  /// at N = 4096 where a rank owns one subtree (tp 1, 2, 4, 8), 230 rows otherwise.
+  /// Per rank and parity; pages are touched as used. 16 MiB hold 512 rows of f32 sums and bf16
+  /// results at N = 4096 where a rank owns one subtree (tp 1, 2, 4, 8), 230 rows otherwise.
   std::int64_t buffer_bytes = std::int64_t{16} << 20;
   /// How long a rank waits for another before it gives up on it.
   std::chrono::milliseconds deadline{60'000};

@@ -19,8 +19,8 @@ class Device {
   [[nodiscard]] virtual DeviceId id() const = 0;
   [[nodiscard]] virtual const KernelTable& kernels() const = 0;
   /// Moves the calling thread to the card: a stream's executor before its first kernel, and the
-  /// thread that first writes the card's weights (a CPU card pins it to its first core, so that pages
-  /// come to lie in the memory next to it).
+  /// thread that first writes the card's weights (a CPU card pins it to its first core, so that
+  /// pages come to lie in the memory next to it).
   virtual void bind_thread() = 0;
   /// How many threads (CPU) work on one kernel.
   [[nodiscard]] virtual int num_threads() const = 0;

@@ -152,20 +152,26 @@ void segment_tile(const CpuDevice& device, const ActivationLayout& layout, const
   }
 }
 
-void node_tile(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
-               std::int64_t block, const PackedMatrix& w, LeafRange node, const Panel& panel,
-               float* tile, float* spare) {
+void node_tiles(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
+                std::int64_t block, const PackedMatrix& w, LeafRange node, std::int64_t first_panel,
+                std::int64_t end_panel, float* tiles, float* spare) {
+  const std::int64_t tile = layout.rows_of(block) * kPanelColumns;
   if (node.end - node.begin == 1) {
     const int segment = node.begin - w.first_leaf;
-    segment_tile(device, layout, packed, block, segment, w.pieces[segment], panel, tile);
+    const PackedPiece& piece = w.pieces[segment];
+    for (std::int64_t index = first_panel; index < end_panel; ++index) {
+      segment_tile(device, layout, packed, block, segment, piece, panel_of(piece, index),
+                   tiles + (index - first_panel) * tile);
+    }
     return;
   }
   const int middle = split_node(node);
-  node_tile(device, layout, packed, block, w, {node.begin, middle}, panel, tile, spare);
-  node_tile(device, layout, packed, block, w, {middle, node.end}, panel, spare,
-            spare + kTileElements);
-  const std::int64_t count = layout.rows_of(block) * kPanelColumns;
-  for (std::int64_t i = 0; i < count; ++i) tile[i] += spare[i];
+  const std::int64_t count = (end_panel - first_panel) * tile;
+  node_tiles(device, layout, packed, block, w, {node.begin, middle}, first_panel, end_panel, tiles,
+             spare);
+  node_tiles(device, layout, packed, block, w, {middle, node.end}, first_panel, end_panel, spare,
+             spare + count);
+  for (std::int64_t i = 0; i < count; ++i) tiles[i] += spare[i];
 }
 
 namespace {

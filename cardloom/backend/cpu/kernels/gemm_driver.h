@@ -88,11 +88,14 @@ void segment_tile(const CpuDevice& device, const ActivationLayout& layout, const
                   std::int64_t block, int segment, const PackedPiece& piece, const Panel& panel,
                   float* tile);
 
-/// tile = the sum over the tree node `node`, whose leaves are pieces [node.begin - w.first_leaf,
-/// ..) of a weight cut along K. `spare` holds 3 more tiles, one a level of the tree.
-void node_tile(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
-               std::int64_t block, const PackedMatrix& w, LeafRange node, const Panel& panel,
-               float* tile, float* spare);
+/// Sums over the tree node `node` for panels [first_panel, end_panel), one tile after another, each
+/// rows_of(block) x 32. The node's leaves are pieces [node.begin - w.first_leaf, ..) of a weight
+/// cut along K. Leaf by leaf over all the panels: that reads a leaf's panels as one run of memory,
+/// which is what counts where few rows make the weights the limit. `spare` holds 3 times as many
+/// tiles, one set a level of the tree.
+void node_tiles(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
+                std::int64_t block, const PackedMatrix& w, LeafRange node, std::int64_t first_panel,
+                std::int64_t end_panel, float* tiles, float* spare);
 
 /// Where finished sums go.
 struct Epilogue {

@@ -71,6 +71,11 @@ class Exchange {
   [[nodiscard]] std::byte* results(int rank) const {
     return comm_.buffer(rank, call_) + roots_bound_ * area_elements_ * 4;
   }
+  /// Panels that are multiplied leaf by leaf together. One block: the weights are the limit, so
+  /// read them in long runs. Many blocks: a panel's leaves stay in L2 from block to block.
+  [[nodiscard]] std::int64_t panels_at_once() const {
+    return layout_.num_blocks() == 1 ? kPanelsPerTile : 1;
+  }
   void multiply(const Tile& tile);
   void reduce_micro_tile(std::int64_t block, std::int64_t panel_index, float* sum) const;
   void reduce_into_result(const Tile& tile);
@@ -174,12 +179,14 @@ Exchange::Tile Exchange::tile(std::int64_t index) const {
 
 /// This rank's subtree roots of a tile, straight into its shared buffer.
 void Exchange::multiply(const Tile& tile) {
-  alignas(64) float spare[3 * kTileElements];
-  for (std::int64_t index = tile.first_panel; index < tile.end_panel; ++index) {
+  alignas(64) float spare[3 * kPanelsPerTile * kTileElements];
+  const std::int64_t width = panels_at_once();
+  for (std::int64_t index = tile.first_panel; index < tile.end_panel; index += width) {
+    const std::int64_t end = std::min(index + width, tile.end_panel);
     for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
       for (int root = 0; root < num_roots_; ++root) {
-        node_tile(device_, layout_, packed_, block, args_.w, roots_[root], panel(index),
-                  sums(comm_.rank(), root) + offset(block, index), spare);
+        node_tiles(device_, layout_, packed_, block, args_.w, roots_[root], index, end,
+                   sums(comm_.rank(), root) + offset(block, index), spare);
       }
     }
   }
@@ -380,18 +387,24 @@ void Exchange::alone() {
   num_tiles_ = row_groups_ * ceil_div(num_panels_total_, kPanelsPerTile);
   const Epilogue epilogue{args_.out, args_.bias, args_.residual};
   device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int) {
-    alignas(64) float sum[kTileElements];
-    alignas(64) float spare[3 * kTileElements];
+    alignas(64) float tiles[kPanelsPerTile * kTileElements];
+    alignas(64) float spare[3 * kPanelsPerTile * kTileElements];
     const Tile part = tile(index);
-    for (std::int64_t at = part.first_panel; at < part.end_panel; ++at) {
+    const std::int64_t width = panels_at_once();
+    for (std::int64_t first = part.first_panel; first < part.end_panel; first += width) {
+      const std::int64_t end = std::min(first + width, part.end_panel);
       for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
+        const std::int64_t rows = layout_.rows_of(block);
         if (num_roots_ == 1) {
-          node_tile(device_, layout_, packed_, block, args_.w, roots_[0], panel(at), sum, spare);
+          node_tiles(device_, layout_, packed_, block, args_.w, roots_[0], first, end, tiles,
+                     spare);
         } else {
-          std::memset(sum, 0, sizeof sum);
+          std::memset(tiles, 0, sizeof tiles);
         }
-        store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first,
-                   layout_.rows_of(block), panel(at).columns, sum);
+        for (std::int64_t at = first; at < end; ++at) {
+          store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first, rows,
+                     panel(at).columns, tiles + (at - first) * rows * kPanelColumns);
+        }
       }
     }
   });
