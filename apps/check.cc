@@ -37,7 +37,7 @@ Image test_picture() {
       const std::int64_t dx = x - 200;
       const std::int64_t dy = y - 100;
       std::uint8_t* pixel = image.row(y) + x * 3;
-      const bool disc = dx * dx + dy * dy < 60 * 60;
+      const bool disc = dx * dx + dy * dy < 3600;
       pixel[0] = static_cast<std::uint8_t>(disc ? 220 : x * 255 / image.width);
       pixel[1] = static_cast<std::uint8_t>(disc ? 30 : y * 255 / image.height);
       pixel[2] = static_cast<std::uint8_t>((x / 16 + y / 16) % 2 == 0 ? 40 : 200);

@@ -320,7 +320,7 @@ std::string joined(const std::vector<std::string>& names) {
 
 /// "usage: cardloom run [OPTIONS] MODEL [PROMPT]", as the help says it.
 std::string usage_of(const CLI::App& command) {
-  const std::string help = command.help();
+  const std::string help = command.help("cardloom");
   const std::size_t begin = help.find("Usage: ");
   if (begin == std::string::npos) return {};
   return "u" + help.substr(begin + 1, help.find('\n', begin) - begin - 1);

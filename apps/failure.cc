@@ -7,6 +7,9 @@
 namespace cardloom::app {
 namespace {
 
+/// Enough for every message of ours; an input that got into one must not fill the terminal.
+constexpr std::size_t kMaxLineBytes = 2000;
+
 const char* general_remedy(ErrorCode code) {
   switch (code) {
     case ErrorCode::kNotFound:
@@ -51,7 +54,8 @@ void unwrap(const Status& status, ExitCode exit_code) {
 }
 
 std::string one_line(std::string_view text) {
-  std::string line = replace_invalid_utf8(text);
+  std::string line = replace_invalid_utf8(text.substr(0, kMaxLineBytes));
+  if (text.size() > kMaxLineBytes) line += "...";
   for (char& c : line) {
     if (c == '\n' || c == '\r' || c == '\t') c = ' ';
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';

@@ -67,7 +67,7 @@ auto with_exit_code(ExitCode exit_code, const Body& body) -> decltype(body()) {
 /// Control characters, which a damaged file may carry, become spaces or '?'.
 [[nodiscard]] std::string three_lines(const Error& error);
 
-/// `text` on one line, without control characters and with whole characters only.
+/// `text` on one line, without control characters, with whole characters only, at most 2000 bytes.
 [[nodiscard]] std::string one_line(std::string_view text);
 
 }  // namespace cardloom::app

@@ -123,7 +123,7 @@ int layout_class(const OpRecord& record) {
     const OperandRecord& operand = record.operands[index];
     if (operand.role != OperandRole::kInput) continue;
     TensorView view;
-    view.rank = operand.rank;
+    view.rank = static_cast<int>(operand.rank);
     std::memcpy(view.shape, operand.shape, sizeof view.shape);
     std::memcpy(view.stride, operand.stride, sizeof view.stride);
     const int own = view.is_contiguous() || view.num_elements() == 0 ? 0
@@ -185,6 +185,7 @@ std::vector<LayoutRow> audit_layouts(const std::vector<std::vector<OpCall>>& ran
     }
   }
   std::vector<LayoutRow> sorted;
+  sorted.reserve(rows.size());
   for (const auto& [key, row] : rows) sorted.push_back(row);
   return sorted;
 }

@@ -87,6 +87,19 @@ PreparedPrompt finish_prompt(const Checkpoint& checkpoint, const TokenizedChat& 
   return prepared;
 }
 
+/// The file that a picture's reference names. An API's clients send URLs; a command reads files.
+std::string file_of(const std::string& reference) {
+  constexpr std::string_view kFile = "file://";
+  if (reference.starts_with(kFile)) return reference.substr(kFile.size());
+  for (const char* scheme : {"data:", "http:", "https:"}) {
+    if (!reference.starts_with(scheme)) continue;
+    fail_usage(fmt::format("{} is no path of a picture", reference.substr(0, 60)),
+               fmt::format("commands read pictures from files, not from {} URLs", scheme),
+               "save the picture and give its path");
+  }
+  return reference;
+}
+
 void check_context(std::int64_t context, std::int64_t max_positions) {
   if (context <= max_positions) return;
   fail_usage(fmt::format("--context is {}, but the model has {} positions", context, max_positions),
@@ -174,12 +187,13 @@ DecodeOptions decode_options(const CommonOptions& options) {
   return {.max_pixels = options.max_image_pixels, .apply_exif_orientation = options.exif_rotate};
 }
 
-LoadedPicture load_picture(const std::string& path, const Checkpoint& checkpoint,
+LoadedPicture load_picture(const std::string& reference, const Checkpoint& checkpoint,
                            const CommonOptions& options) {
   if (!checkpoint.config().vision) {
     fail_usage("this model takes no pictures", "config.json has no vision_config",
                "leave the picture out, or use a glm-4v checkpoint");
   }
+  const std::string path = file_of(reference);
   LoadedPicture picture;
   const Clock::time_point begin = Clock::now();
   const std::string bytes = unwrap(read_file(path, kMaxPictureFileBytes), kExitUsage);

@@ -47,8 +47,9 @@ struct LoadedPicture {
   std::chrono::nanoseconds decode{};
   std::chrono::nanoseconds preprocess{};
 };
+/// `reference` is a path or a file:// URL.
 /// Throws Failure(kExitUsage) if the file is no picture that works, or the model takes none.
-[[nodiscard]] LoadedPicture load_picture(const std::string& path, const Checkpoint& checkpoint,
+[[nodiscard]] LoadedPicture load_picture(const std::string& reference, const Checkpoint& checkpoint,
                                          const CommonOptions& options);
 
 struct PreparedPrompt {

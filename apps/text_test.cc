@@ -53,6 +53,12 @@ TEST(Failures, AreThreeLinesWhateverTheyHold) {
   EXPECT_NE(told.find("\n  try: get the file again"), std::string::npos);
 }
 
+TEST(Failures, AreNotAsLongAsTheInput) {
+  const std::string told = three_lines(make_error(ErrorCode::kNotFound, std::string(1 << 20, 'x')));
+  EXPECT_LT(told.size(), 3000U);
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 3);
+}
+
 TEST(Failures, HaveExitCodesByKind) {
   EXPECT_EQ(exit_code_of(make_error(ErrorCode::kResourceExhausted, "")), kExitNoMemory);
   EXPECT_EQ(exit_code_of(make_error(ErrorCode::kDeadlineExceeded, "")), kExitDevice);

@@ -40,6 +40,12 @@ const BadCase kPictureCases[] = {
      [](const TempFolder& folder) {
        return run(folder, {"-i", kTiny + "/images"});
      }},
+    {"PictureByUrl",
+     2,
+     {"https://example.com/cat.jpg", "save the picture"},
+     [](const TempFolder& folder) {
+       return run(folder, {"-i", "https://example.com/cat.jpg"});
+     }},
     {"EmptyPicture",
      2,
      {"picture"},
