@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "cardloom/base/error.h"
+#include "cardloom/base/integer_math.h"
 
 namespace cardloom {
 namespace {
@@ -157,10 +159,16 @@ TensorView make_view(void* data, DType dtype, std::initializer_list<std::int64_t
     }
     view.shape[view.rank++] = length;
   }
-  std::int64_t stride = 1;
+  std::optional<std::int64_t> stride = 1;
   for (int axis = view.rank - 1; axis >= 0; --axis) {
-    view.stride[axis] = stride;
-    stride *= view.shape[axis];
+    view.stride[axis] = *stride;
+    stride = checked_mul(*stride, view.shape[axis]);
+    if (!stride) {
+      throw_error(ErrorCode::kResourceExhausted, "a view of more than 2^63 elements",
+                  fmt::format("axis {} has {}, what follows it {}", axis, view.shape[axis],
+                              view.stride[axis]),
+                  {}, caller);
+    }
   }
   return view;
 }
