@@ -150,7 +150,7 @@ class Gatherer {
  private:
   void walk(const TensorView& view, int axis, const std::byte* from) {
     const auto element = static_cast<std::size_t>(size_of(view.dtype));
-    if (axis == view.rank) return append(from, element);
+    if (axis >= std::min(view.rank, TensorView::kMaxRank)) return append(from, element);
     if (axis + 1 == view.rank && view.stride[axis] == 1) {
       return append(from, element * static_cast<std::size_t>(view.shape[axis]));
     }

@@ -10,6 +10,7 @@
 #include "cardloom/ops/all_gather.h"
 #include "cardloom/ops/embedding_lookup.h"
 #include "cardloom/ops/reference/reference.h"
+#include "cardloom/tensor/tensor.h"
 #include "cardloom/weights/shard_plan.h"
 #include "tests/support/layouts.h"
 #include "tests/support/run_ranks.h"
@@ -236,6 +237,35 @@ TEST(MatmulAllReduce, NoLayoutIsRefusedAndNoneIsCopied) {
       expect_same_bits(problem, {.ranks = {.world_size = 3}, .out_layout = &layout}, expected);
     }
   }
+}
+
+TEST(MatmulAllReduce, StridesBeyond32BitsReachTheirRows) {
+  // Rows more than 2^31 elements apart: 17 GB of addresses, of which a few pages are touched.
+  constexpr std::int64_t kPitch = (std::int64_t{1} << 31) + 16;
+  constexpr std::int64_t kRows = 4, kColumns = 24;
+  const Tensor far(DType::kBF16, {kRows, kPitch});
+  const TensorView x = far.view().slice(1, 0, kColumns);
+  testing::fill(x, 2);
+  const LaidOut near = testing::to_contiguous(x);
+  const Problem problem{
+      .M = kRows, .N = 40, .borders = even_borders(kColumns, 8), .format = WeightFormat::kBF16};
+  const LaidOut w = testing::contiguous(DType::kF32, {problem.N, kColumns});
+  testing::fill(w.view, 1);
+  std::vector<std::byte> results[2];
+  for (const bool is_far : {false, true}) {
+    testing::run_ranks_or_throw({.world_size = 2}, [&](Rank& rank) {
+      const PackedWeight weight = weight_of_rank(problem, w.view, 2, rank.index);
+      const std::int64_t first = rank.index * weight.matrix().K;
+      const TensorView& from = is_far ? x : near.view;
+      const LaidOut out = testing::contiguous(DType::kF32, {kRows, problem.N});
+      ops::matmul_all_reduce(rank.stream, rank.comm,
+                             from.slice(1, first, first + weight.matrix().K), weight.matrix(),
+                             out.view);
+      rank.stream.synchronize();
+      if (rank.index == 0) results[is_far ? 1 : 0] = testing::to_bytes(out.view);
+    });
+  }
+  EXPECT_EQ(results[0], results[1]);
 }
 
 TEST(MatmulAllReduce, EmptyRowsStillMeet) {
