@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <cstdint>
@@ -148,14 +147,22 @@ class Gatherer {
   }
 
  private:
+  /// Elements from `axis` on in row-major order; needs rank > 0, which a view that is not
+  /// contiguous has.
   void walk(const TensorView& view, int axis, const std::byte* from) {
-    const auto element = static_cast<std::size_t>(size_of(view.dtype));
-    if (axis >= std::min(view.rank, TensorView::kMaxRank)) return append(from, element);
-    if (axis + 1 == view.rank && view.stride[axis] == 1) {
-      return append(from, element * static_cast<std::size_t>(view.shape[axis]));
+    const std::int64_t element = size_of(view.dtype);
+    // The bound that g++ cannot see: a view has at most kMaxRank axes.
+    const bool is_last = axis + 1 == view.rank || axis + 1 >= TensorView::kMaxRank;
+    if (is_last && view.stride[axis] == 1) {
+      return append(from, static_cast<std::size_t>(element * view.shape[axis]));
     }
     for (std::int64_t i = 0; i < view.shape[axis]; ++i) {
-      walk(view, axis + 1, from + i * view.stride[axis] * static_cast<std::int64_t>(element));
+      const std::byte* at = from + i * view.stride[axis] * element;
+      if (is_last) {
+        append(at, static_cast<std::size_t>(element));
+      } else {
+        walk(view, axis + 1, at);
+      }
     }
   }
 
