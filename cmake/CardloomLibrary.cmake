@@ -1,7 +1,9 @@
 # cardloom_library(NAME tensor HDRS a.h SRCS a.cc DEPS cardloom::base PRIVATE_DEPS fmt::fmt TESTS a_test.cc)
 # One call a folder: library cardloom::<name>, and one test program <name>_tests of all its *_test.cc
 # (one link instead of many: linking dominates the build of small tests on two cores).
-find_package(GTest REQUIRED)
+if(BUILD_TESTING)
+  find_package(GTest REQUIRED)
+endif()
 find_package(Threads REQUIRED)
 
 function(cardloom_library)
