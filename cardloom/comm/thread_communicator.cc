@@ -215,8 +215,10 @@ ThreadGroup::ThreadGroup(int world_size, ThreadGroupOptions options)
   }
   lines_ = std::vector<Line>(static_cast<std::size_t>(world_size));
   for (int rank = 0; rank < world_size; ++rank) {
-    buffers_.emplace_back(DType::kU8, std::initializer_list<std::int64_t>{options.buffer_bytes});
-    buffers_.emplace_back(DType::kU8, std::initializer_list<std::int64_t>{options.buffer_bytes});
+    for (int parity = 0; parity < 2; ++parity) {
+      // A temporary, not emplace_back: its Location must name this line, not the vector's.
+      buffers_.push_back(Tensor(DType::kU8, {options.buffer_bytes}));
+    }
     communicators_.push_back(std::make_unique<ThreadCommunicator>(*this, rank));
   }
 }

@@ -108,8 +108,7 @@ void RankGroup::reserve(const StreamOptions& stream) {
     const auto index = static_cast<std::size_t>(rank);
     Device& device = *cards_.devices[index];
     const std::int64_t V = models_[index]->info().vocab_size;
-    logits_.emplace_back(
-        DType::kF32, std::initializer_list<std::int64_t>{limits_.max_logits_rows, V}, device.id());
+    logits_.push_back(Tensor(DType::kF32, {limits_.max_logits_rows, V}, device.id()));
     runners_.push_back(std::make_unique<ModelRunner>(device, cards_.communicator(rank),
                                                      *models_[index], limits_, stream,
                                                      logits_.back().view()));

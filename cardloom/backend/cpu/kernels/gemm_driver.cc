@@ -76,26 +76,9 @@ void pack_any_bf16(const ActivationSource& source, const Segment& segment, std::
   }
 }
 
-}  // namespace
-
-ActivationLayout::ActivationLayout(const PackedMatrix& w, std::int64_t rows)
-    : format_(w.format), rows_(rows) {
-  const auto add = [&](std::int64_t k_begin, std::int64_t k_count) {
-    const std::int64_t steps = ceil_div(k_count, step_size(format_));
-    segments_[num_segments_++] = {k_begin, k_count, total_steps_, steps};
-    total_steps_ += steps;
-  };
-  if (w.num_leaves == 0) {
-    add(0, w.K);
-  } else {
-    for (int leaf = 0; leaf < w.num_pieces; ++leaf) {
-      add(w.pieces[leaf].k_begin, w.pieces[leaf].k_count);
-    }
-  }
-}
-
-void pack_block(CpuDevice&, const ActivationSource& source, const ActivationLayout& layout,
-                std::int64_t block, std::byte* packed) {
+/// Packs one block of rows into its place in `packed`.
+void pack_block(const ActivationSource& source, const ActivationLayout& layout, std::int64_t block,
+                std::byte* packed) {
   const std::int64_t rows = layout.rows_of(block);
   const std::int64_t first_row = source.first_row + block * kMicroRows;
   for (int index = 0; index < layout.num_segments(); ++index) {
@@ -120,10 +103,28 @@ void pack_block(CpuDevice&, const ActivationSource& source, const ActivationLayo
   }
 }
 
+}  // namespace
+
+ActivationLayout::ActivationLayout(const PackedMatrix& w, std::int64_t rows)
+    : format_(w.format), rows_(rows) {
+  const auto add = [&](std::int64_t k_begin, std::int64_t k_count) {
+    const std::int64_t steps = ceil_div(k_count, step_size(format_));
+    segments_[num_segments_++] = {k_begin, k_count, total_steps_, steps};
+    total_steps_ += steps;
+  };
+  if (w.num_leaves == 0) {
+    add(0, w.K);
+  } else {
+    for (int leaf = 0; leaf < w.num_pieces; ++leaf) {
+      add(w.pieces[leaf].k_begin, w.pieces[leaf].k_count);
+    }
+  }
+}
+
 void pack_activations(CpuDevice& device, const ActivationSource& source,
                       const ActivationLayout& layout, std::byte* packed) {
   device.pool().parallel_for(layout.num_blocks(), [&](std::int64_t block, int) {
-    pack_block(device, source, layout, block, packed);
+    pack_block(source, layout, block, packed);
   });
 }
 

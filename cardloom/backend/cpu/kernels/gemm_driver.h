@@ -60,12 +60,7 @@ struct ActivationSource {
   const std::int64_t* patch_offsets = nullptr;
 };
 
-/// Packs one block of rows into its place in `packed`. Any strides; the layout's rows from
-/// source.first_row on.
-void pack_block(CpuDevice& device, const ActivationSource& source, const ActivationLayout& layout,
-                std::int64_t block, std::byte* packed);
-
-/// Packs all blocks with the whole team.
+/// Packs the layout's rows, from source.first_row on, with the whole team. Any strides.
 void pack_activations(CpuDevice& device, const ActivationSource& source,
                       const ActivationLayout& layout, std::byte* packed);
 

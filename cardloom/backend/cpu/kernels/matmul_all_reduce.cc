@@ -362,6 +362,9 @@ void Exchange::run(void (Exchange::*body)(int)) {
     } catch (const Exception& failure) {
       comm_.abort(failure.error());
       throw;
+    } catch (const std::exception& failure) {  // out of memory, say: the team must not wait for us
+      comm_.abort(context_.log->make_error(*context_.record, ErrorCode::kInternal, failure.what()));
+      throw;
     }
   });
 }
