@@ -40,7 +40,7 @@ void add_cards(CLI::App& command, CommonOptions& options) {
       ->capture_default_str()
       ->type_name("T")
       ->group(group);
-  command.add_option("--isa", options.isa, "instruction path: plain, avx2, avx512, avx512_bf16")
+  command.add_option("--isa", options.isa, "instruction path: plain, avx2, avx512, avx512_bf16, amx")
       ->type_name("PATH")
       ->group(group);
   command.add_option("--context", options.context, "tokens of context; 0: the model's own limit")

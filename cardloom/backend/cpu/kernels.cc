@@ -16,6 +16,7 @@ const GemmKernels& gemm_kernels(Isa isa) {
     case Isa::kAvx512:
       return kGemmAvx512;
     case Isa::kAvx512Bf16:
+    case Isa::kAmx:
       return kGemmAvx512Bf16;
   }
   return kGemmPlain;
@@ -29,6 +30,7 @@ const RowKernels& row_kernels(Isa isa) {
       return kRowAvx2;
     case Isa::kAvx512:
     case Isa::kAvx512Bf16:
+    case Isa::kAmx:
       return kRowAvx512;
   }
   return kRowPlain;
