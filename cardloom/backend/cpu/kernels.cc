@@ -12,12 +12,12 @@ const GemmKernels& gemm_kernels(Isa isa) {
     case Isa::kPlain:
       return kGemmPlain;
     case Isa::kAvx2:
-      return kGemmAvx2;
+      return kGemmPlain;
     case Isa::kAvx512:
-      return kGemmAvx512;
+      return kGemmPlain;
     case Isa::kAvx512Bf16:
     case Isa::kAmx:
-      return kGemmAvx512Bf16;
+      return kGemmPlain;
   }
   return kGemmPlain;
 }
