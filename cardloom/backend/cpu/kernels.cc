@@ -16,8 +16,9 @@ const GemmKernels& gemm_kernels(Isa isa) {
     case Isa::kAvx512:
       return kGemmAvx512;
     case Isa::kAvx512Bf16:
-    case Isa::kAmx:
       return kGemmAvx512Bf16;
+    case Isa::kAmx:
+      return kGemmAmx;
   }
   return kGemmPlain;
 }
