@@ -14,10 +14,11 @@ const GemmKernels& gemm_kernels(Isa isa) {
     case Isa::kAvx2:
       return kGemmPlain;
     case Isa::kAvx512:
-      return kGemmPlain;
+      return kGemmAvx512;
     case Isa::kAvx512Bf16:
+      return kGemmAvx512Bf16;
     case Isa::kAmx:
-      return kGemmPlain;
+      return kGemmAmx;
   }
   return kGemmPlain;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <stddef.h>
 #include <stdint.h>
+
+#include <cstddef>
 
 namespace cardloom::cpu {
 
