@@ -67,13 +67,13 @@ void bf16_tiles(const GemmRows& x, const std::byte* panel, int64_t num_blocks, b
   }
   const std::byte* values = x.values;
   for (int64_t block = 0; block < num_blocks; ++block) {
-    prefetch_lines(panel + kAhead, 16);
+    if (x.streams) prefetch_lines(panel + kAhead, 16);
     _tile_loadd(4, values, 64);
     _tile_loadd(6, panel, 128);
     _tile_dpbf16ps(0, 4, 6);
     _tile_loadd(7, panel + 64, 128);
     _tile_dpbf16ps(1, 4, 7);
-    prefetch_lines(panel + kAhead + 1024, 16);
+    if (x.streams) prefetch_lines(panel + kAhead + 1024, 16);
     if (row_tiles == 2) {
       _tile_loadd(5, values + 1024, 64);
       _tile_dpbf16ps(2, 5, 6);

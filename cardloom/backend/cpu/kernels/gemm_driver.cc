@@ -118,10 +118,19 @@ void pack_segment(const CpuDevice& device, const ActivationSource& source,
   clear_padding(layout, to, segment.num_blocks);
 }
 
-/// K blocks that a panel pair's lines and a row block's stay in L1 for: 8 blocks are 2 x 16 KiB of
-/// weights beside 16 KiB of activations on the tile units' path, less elsewhere.
-constexpr std::int64_t kBlocksInL1 = 8;
-constexpr std::int64_t kPanelsInL1 = 2;
+/// 64-byte lines of a row that a panel and a row block stay in L1 for: on path amx 8 lines are 16
+/// KiB of weights beside 16 KiB of activations (measured best of 4 to 128); less elsewhere.
+constexpr std::int64_t kLinesInL1 = 8;
+constexpr std::int64_t kFewBlocks = 4;
+constexpr std::int64_t kLinesInL2 = 512;  ///< x 32 rows x 64 bytes are 1 MiB
+
+/// Asks for part `part` of `parts` of some bytes, into L2.
+void prefetch_part(const std::byte* from, std::int64_t bytes, std::int64_t part,
+                   std::int64_t parts) {
+  const std::int64_t begin = bytes * part / parts / kLineBytes * kLineBytes;
+  const std::int64_t end = bytes * (part + 1) / parts;
+  for (std::int64_t at = begin; at < end; at += kLineBytes) __builtin_prefetch(from + at, 0, 2);
+}
 
 GemmKernel kernel_of(const GemmKernels& kernels, WeightFormat format) {
   switch (format.encoding) {
@@ -175,7 +184,8 @@ GemmRows ActivationLayout::at(const std::byte* packed, std::int64_t block,
           .scales = scales + k_block * padded,
           .sums = sums + k_block * padded,
           .rows = rows_of(block),
-          .padded_rows = padded};
+          .padded_rows = padded,
+          .streams = false};
 }
 
 void pack_activations(CpuDevice& device, const ActivationSource& source,
@@ -209,7 +219,6 @@ TileGrid TileGrid::in(float* memory) const {
 }
 
 std::int64_t blocks_per_task(const ActivationLayout& layout) {
-  constexpr std::int64_t kRowsPerTask = 256;
   return std::max<std::int64_t>(kRowsPerTask / layout.block_rows(), 1);
 }
 
@@ -224,24 +233,30 @@ void segment_sums(const CpuDevice& device, const ActivationLayout& layout, const
   const Segment& k = layout.segment(segment);
   const GemmKernel kernel = kernel_of(device.gemm(), layout.format());
   const std::int64_t group = layout.format().group;
-  // One row block: the weights are read once, as one stream.
-  const bool streaming = grid.end_block - grid.first_block == 1;
+  const std::int64_t blocks = grid.end_block - grid.first_block;
+  const std::int64_t block_bytes = packed_block_bytes(layout.format());
+  // One row block takes its weights as one stream. Few read them from memory with the first and
+  // from L2 with the others, where the activations lie too. Many go by slices that stay in L1.
+  const std::int64_t lines = blocks <= kFewBlocks ? kLinesInL2 / blocks : kLinesInL1;
   const std::int64_t at_once =
-      streaming ? std::max<std::int64_t>(k.num_blocks, 1)
-                : std::max<std::int64_t>(kBlocksInL1 * kLineBytes / layout.row_bytes(), 1);
-  const std::int64_t panels = streaming ? 1 : kPanelsInL1;
+      blocks == 1 ? std::max<std::int64_t>(k.num_blocks, 1)
+                  : std::max<std::int64_t>(lines * kLineBytes / layout.row_bytes(), 1);
   for (std::int64_t begin = 0; begin == 0 || begin < k.num_blocks; begin += at_once) {
     const std::int64_t count = std::min(at_once, k.num_blocks - begin);
-    for (std::int64_t first = grid.first_panel; first < grid.end_panel; first += panels) {
-      const std::int64_t end = std::min(first + panels, grid.end_panel);
+    for (std::int64_t panel = grid.first_panel; panel < grid.end_panel; ++panel) {
+      const std::byte* weights = piece.data + panel * piece.panel_stride + begin * block_bytes;
+      // What comes next: the same k of the next panel, or the first panel's next k.
+      const std::byte* next =
+          panel + 1 < grid.end_panel
+              ? weights + piece.panel_stride
+              : weights + count * block_bytes - (panel - grid.first_panel) * piece.panel_stride;
       for (std::int64_t block = grid.first_block; block < grid.end_block; ++block) {
-        const GemmRows rows = layout.at(packed, block, k.first_block + begin);
-        for (std::int64_t panel = first; panel < end; ++panel) {
-          kernel(
-              rows,
-              piece.data + panel * piece.panel_stride + begin * packed_block_bytes(layout.format()),
-              count, group, begin > 0, grid.tile(block, panel));
+        if (blocks > kFewBlocks) {
+          prefetch_part(next, count * block_bytes, block - grid.first_block, blocks);
         }
+        GemmRows rows = layout.at(packed, block, k.first_block + begin);
+        rows.streams = blocks <= kFewBlocks && block == grid.first_block;
+        kernel(rows, weights, count, group, begin > 0, grid.tile(block, panel));
       }
     }
   }

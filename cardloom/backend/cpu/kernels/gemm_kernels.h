@@ -15,6 +15,8 @@ struct GemmRows {
   const int32_t* sums;      ///< quantised only: of the i8 of a group, [k blocks][padded_rows]
   int64_t rows;             ///< 1 to block_rows
   int64_t padded_rows;      ///< rows rounded up to row_granule; those beyond `rows` are zero
+  /// The panels come from memory one after another, each read once: read ahead. Else they are near.
+  bool streams;
 };
 
 /// c[m][n] = (add ? c[m][n] : 0) + sum over k of x[m, k] * w[n, k]   for one panel of 32 columns
