@@ -293,16 +293,20 @@ bool is_dense_bf16(const TensorView& view, std::int64_t row, std::int64_t column
 /// values[j] += from[row, column + j] for j < count, as f32.
 void add_row(const CpuDevice& device, const TensorView& from, std::int64_t row, std::int64_t column,
              std::int64_t count, float* values) {
-  const std::byte* begin = reference::address(from, row, column);
-  alignas(64) float addends[kPanelColumns];
-  if (from.stride[1] == 1 && from.dtype == DType::kF32) {
-    std::memcpy(addends, begin, static_cast<std::size_t>(count) * 4);
-  } else if (from.stride[1] == 1 && from.dtype == DType::kBF16 && is_aligned(begin, 2)) {
-    device.rows().bf16_to_f32(reinterpret_cast<const std::uint16_t*>(begin), addends, count);
-  } else {
-    for (std::int64_t j = 0; j < count; ++j) addends[j] = load(from, row, column + j);
+  const RowKernels& rows = device.rows();
+  alignas(64) float addends[128];
+  for (std::int64_t j = 0; j < count; j += 128) {
+    const std::int64_t run = std::min<std::int64_t>(128, count - j);
+    const std::byte* begin = reference::address(from, row, column + j);
+    if (is_dense_bf16(from, row, column + j)) {
+      rows.bf16_to_f32(reinterpret_cast<const std::uint16_t*>(begin), addends, run);
+    } else if (from.stride[1] == 1 && from.dtype == DType::kF32) {
+      std::memcpy(addends, begin, static_cast<std::size_t>(run) * 4);
+    } else {
+      for (std::int64_t i = 0; i < run; ++i) addends[i] = load(from, row, column + j + i);
+    }
+    rows.add(values + j, addends, values + j, run);
   }
-  for (std::int64_t j = 0; j < count; ++j) values[j] += addends[j];
 }
 
 void store_row(const CpuDevice& device, const float* values, std::int64_t count,
@@ -339,12 +343,17 @@ void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t 
   for (std::int64_t i = 0; i < rows; ++i) {
     alignas(64) float values[kPanelColumns];
     std::memcpy(values, sums + i * kPanelColumns, static_cast<std::size_t>(columns) * 4);
-    for (std::int64_t j = 0; has_bias && j < columns; ++j) values[j] += bias[j];
-    if (has_residual) {
-      add_row(device, epilogue.residual, row + i, column, columns, values);
-    }
-    store_row(device, values, columns, epilogue.out, row + i, column);
+    store_row_sums(device, epilogue, row + i, column, columns, values);
   }
+}
+
+void store_row_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,
+                    std::int64_t column, std::int64_t count, float* sums) {
+  if (epilogue.bias.rank == 1) {
+    add_row(device, epilogue.bias.unflatten(0, epilogue.bias.shape[0]), 0, column, count, sums);
+  }
+  if (epilogue.residual.rank == 2) add_row(device, epilogue.residual, row, column, count, sums);
+  store_row(device, sums, count, epilogue.out, row, column);
 }
 
 }  // namespace cardloom::cpu

@@ -142,6 +142,11 @@ struct Epilogue {
   TensorView residual;  ///< rank 0: none
 };
 
+/// out[row, column + j] = round((sums[j] + bias[column + j]) + residual[row, column + j]) for j <
+/// count; sums is overwritten.
+void store_row_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,
+                    std::int64_t column, std::int64_t count, float* sums);
+
 /// out[row + i, column + j] = round((sums[i * 32 + j] + bias) + residual) for a micro tile's rows
 /// and columns, at most 32.
 void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,

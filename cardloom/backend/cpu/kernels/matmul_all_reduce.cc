@@ -8,6 +8,7 @@
 
 #include "cardloom/backend/cpu/kernels/gemm_driver.h"
 #include "cardloom/backend/cpu/kernels/matmul.h"
+#include "cardloom/backend/cpu/kernels/row_kernels.h"
 #include "cardloom/base/error.h"
 #include "cardloom/base/integer_math.h"
 #include "cardloom/ops/reference/element.h"
@@ -21,6 +22,9 @@ constexpr std::int64_t kOneShotRows = 24;
 /// One call's rows at the most: sums and results of 640 rows at N = 4,096 are 15 MiB, which the
 /// communicator's buffer holds.
 constexpr std::int64_t kMaxChunkRows = 640;
+
+/// Columns of a row that a small exchange finishes at once: 8 sources of them fit L1.
+constexpr std::int64_t kColumnsAtOnce = 512;
 
 /// How many subtree roots any rank may own under the usual cut; the same on every rank.
 int roots_bound(int num_leaves, int world_size) {
@@ -67,14 +71,17 @@ class Exchange {
     return comm_.buffer(rank, call_) + roots_bound_ * area_elements_ * 4;
   }
   void multiply(const TileGrid& tile, int worker);
+  void multiply_rows(const TileGrid& tile, int worker);
+  void finish_row(std::int64_t row, std::int64_t first, std::int64_t count) const;
   void reduce_micro_tile(std::int64_t block, std::int64_t panel, float* sum) const;
   void reduce_into_result(const TileGrid& tile);
   void copy_result(int from, const TileGrid& tile);
   void work(int worker);
   bool try_reduce_next();
   void reduce_owned(std::int64_t position);
-  [[nodiscard]] float* spare(int worker) const {
-    return reinterpret_cast<float*>(device_.scratch(worker, spare_elements(layout_) * 4));
+  /// This worker's memory for `own` f32 and the tree's levels behind them.
+  [[nodiscard]] float* spare(int worker, std::int64_t own = 0) const {
+    return reinterpret_cast<float*>(device_.scratch(worker, (own + spare_elements(layout_)) * 4));
   }
   void run(void (Exchange::*body)(int));
 
@@ -204,9 +211,7 @@ void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel, float* 
     return;
   }
   if (num_sources_ == 2) {
-    const float* a = sources_[0] + at;
-    const float* b = sources_[1] + at;
-    for (std::int64_t i = 0; i < count; ++i) sum[i] = a[i] + b[i];
+    device_.rows().add(sources_[0] + at, sources_[1] + at, sum, count);
     return;
   }
   alignas(64) float values[kMaxLeaves - 1][kTileElements];  // of sources 1..; source 0 is `sum`
@@ -216,9 +221,54 @@ void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel, float* 
   }
   for (int add = 0; add < program_.num_adds; ++add) {
     float* into = value(program_.adds[add].into);
-    const float* from = value(program_.adds[add].from);
-    for (std::int64_t i = 0; i < count; ++i) into[i] += from[i];
+    device_.rows().add(into, value(program_.adds[add].from), into, count);
   }
+}
+
+/// This rank's subtree roots of some panels, as rows of the shared buffer [root][row][padded N]:
+/// dense, so that the few bytes of a small exchange are few lines.
+void Exchange::multiply_rows(const TileGrid& tile, int worker) {
+  const KernelUse use(device_);
+  float* memory = spare(worker, kTileElements);
+  for (std::int64_t panel = tile.first_panel; panel < tile.end_panel; ++panel) {
+    TileGrid part = tile;
+    part.first_panel = panel;
+    part.end_panel = panel + 1;
+    for (int root = 0; root < num_roots_; ++root) {
+      for (std::int64_t block = 0; block < layout_.num_blocks(); ++block) {
+        part.first_block = block;
+        part.end_block = block + 1;
+        const TileGrid micro = part.in(memory);
+        node_sums(device_, layout_, packed_, args_.w, roots_[root], micro, memory + kTileElements);
+        float* to = sums(comm_.rank(), root) + block * layout_.block_rows() * padded_columns_ +
+                    panel * kPanelColumns;
+        for (std::int64_t i = 0; i < layout_.rows_of(block); ++i) {
+          std::memcpy(to + i * padded_columns_, memory + i * kPanelColumns, kPanelColumns * 4);
+        }
+      }
+    }
+  }
+}
+
+/// out[row, first ..) = the whole tree over all ranks' roots, bias and residual, of one row.
+void Exchange::finish_row(std::int64_t row, std::int64_t first, std::int64_t count) const {
+  alignas(64) float values[kMaxLeaves][kColumnsAtOnce];
+  const std::int64_t at = row * padded_columns_ + first;
+  const RowKernels& rows = device_.rows();
+  if (num_sources_ == 2) {
+    rows.add(sources_[0] + at, sources_[1] + at, values[0], count);
+  } else {
+    for (int source = 0; source < num_sources_; ++source) {
+      std::memcpy(values[source], sources_[source] + at, static_cast<std::size_t>(count) * 4);
+    }
+    for (int add = 0; add < program_.num_adds; ++add) {
+      float* into = values[program_.adds[add].into];
+      rows.add(into, values[program_.adds[add].from], into, count);
+    }
+    if (num_sources_ == 0) std::memset(values[0], 0, static_cast<std::size_t>(count) * 4);
+  }
+  store_row_sums(device_, {args_.out, args_.bias, args_.residual}, first_row_ + row, first, count,
+                 values[0]);
 }
 
 void Exchange::one_shot() {
@@ -226,22 +276,21 @@ void Exchange::one_shot() {
   row_groups_ = 1;
   num_tiles_ = ceil_div(num_panels_, kPanelsPerTask);
   device_.pool().parallel_for(
-      num_tiles_, [&](std::int64_t index, int worker) { multiply(tile(index), worker); });
+      num_tiles_, [&](std::int64_t index, int worker) { multiply_rows(tile(index), worker); });
   comm_.post(call_, 0);
   expect_peers();
   for (int peer = 0; peer < comm_.world_size(); ++peer) comm_.wait(peer, call_, 0);
-  const Epilogue epilogue{args_.out, args_.bias, args_.residual};
-  device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int) {
-    alignas(64) float sum[kTileElements];
-    const TileGrid part = tile(index);
-    for (std::int64_t at = part.first_panel; at < part.end_panel; ++at) {
-      for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
-        reduce_micro_tile(block, at, sum);
-        store_sums(device_, epilogue, first_row_ + block * layout_.block_rows(), at * kPanelColumns,
-                   layout_.rows_of(block), panel_columns(args_.w.N, at), sum);
-      }
-    }
-  });
+  const std::int64_t runs = ceil_div(args_.w.N, kColumnsAtOnce);
+  const auto finish = [&](std::int64_t task, int) {
+    const std::int64_t first = task % runs * kColumnsAtOnce;
+    finish_row(task / runs, first, std::min(kColumnsAtOnce, args_.w.N - first));
+  };
+  const std::int64_t num_tasks = layout_.rows() * runs;
+  if (layout_.rows() == 1) {  // sooner done than a team is woken
+    for (std::int64_t task = 0; task < num_tasks; ++task) finish(task, 0);
+  } else {
+    device_.pool().parallel_for(num_tasks, finish);
+  }
 }
 
 /// Owner's part of a tile: sums, bias and residual once, one rounding; the result goes where every
@@ -299,8 +348,10 @@ void Exchange::reduce_owned(std::int64_t position) {
   for (int peer = 0; peer < comm_.world_size(); ++peer) {
     comm_.wait(peer, call_, static_cast<int>(1 + index));
   }
-  reduce_into_result(tile(index));
+  const TileGrid mine = tile(index);
+  reduce_into_result(mine);
   comm_.post(call_, static_cast<int>(1 + num_tiles_ + index));
+  copy_result(comm_.rank(), mine);  // while it is in L1
 }
 
 /// Reduces the next owned tile if every rank has delivered its part; never waits.
@@ -346,6 +397,7 @@ void Exchange::work(int worker) {
   }
   for (std::int64_t index = next_copy_.fetch_add(1); index < num_tiles_;
        index = next_copy_.fetch_add(1)) {
+    if (owner(index) == comm_.rank()) continue;
     comm_.wait(owner(index), call_, static_cast<int>(1 + num_tiles_ + index));
     copy_result(owner(index), tile(index));
   }
