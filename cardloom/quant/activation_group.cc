@@ -13,7 +13,7 @@ ActivationGroup quantise_activations(const float* x, std::int64_t count, std::in
     largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffffU);
   }
   const auto m = std::bit_cast<float>(largest);
-  std::fill(q, q + count, std::int8_t{0});
+  for (std::int64_t i = 0; i < count; ++i) q[i] = 0;
   if (!std::isfinite(m)) return {.scale = std::numeric_limits<float>::quiet_NaN(), .sum = 0};
   if (m < kSmallestActivation) return {};
   ActivationGroup group{.scale = m / 127.0F, .sum = 0};

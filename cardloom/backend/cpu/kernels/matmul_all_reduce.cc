@@ -120,10 +120,8 @@ Exchange::Exchange(const KernelContext& context, const MatmulAllReduceArgs& args
       num_panels_(num_panels(args.w.N)),
       padded_columns_(num_panels_ * kPanelColumns),
       roots_bound_(roots_bound(args.w.num_leaves, args.comm->world_size())),
-      area_elements_(layout_.num_blocks() == 0
-                         ? 0
-                         : offset(layout_.num_blocks() - 1, 0) +
-                               layout_.padded_rows_of(layout_.num_blocks() - 1) * padded_columns_) {
+      area_elements_(layout_.num_blocks() == 1 ? layout_.padded_rows_of(0) * padded_columns_
+                                               : offset(layout_.num_blocks(), 0)) {
   const int end_leaf = args.w.first_leaf + args.w.num_pieces;
   num_roots_ = subtree_roots(args.w.num_leaves, {args.w.first_leaf, end_leaf}, roots_);
   if (num_roots_ > roots_bound_ && comm_.world_size() > 1) {
