@@ -12,7 +12,7 @@ const GemmKernels& gemm_kernels(Isa isa) {
     case Isa::kPlain:
       return kGemmPlain;
     case Isa::kAvx2:
-      return kGemmPlain;
+      return kGemmAvx2;
     case Isa::kAvx512:
       return kGemmAvx512;
     case Isa::kAvx512Bf16:

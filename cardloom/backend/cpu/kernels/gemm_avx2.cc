@@ -9,95 +9,140 @@
 namespace cardloom::cpu {
 namespace {
 
-// 4 rows x 2 registers of 8 columns leave half of the 16 registers for weights and broadcasts.
-constexpr int64_t kRows = 4;
+constexpr int64_t kBlockRows = 12;
+// 3 rows x 4 registers of sums leave 4 of the 16 registers for weights and broadcasts.
+constexpr int64_t kRows = 3;
+constexpr int64_t kDenseBlockBytes = 2048;
+// Every 3 rows read a panel again: so many blocks of it at a time, from L1.
+constexpr int64_t kChunkBlocks = 8;
+constexpr int64_t kAhead = 4096;  // bytes of weights to read ahead, as gemm_avx512.cc
 
-template <int rows>
-void f32_block(const float* a, int64_t a_rows, const float* b, int64_t num_steps, int64_t width,
-               float* c) {
-  __m256 sums[rows][2];
-  for (int row = 0; row < rows; ++row) sums[row][0] = sums[row][1] = _mm256_setzero_ps();
-  for (int64_t step = 0; step < num_steps; ++step) {
-    const __m256 w0 = _mm256_loadu_ps(b + step * width);
-    const __m256 w1 = _mm256_loadu_ps(b + step * width + 8);
-    for (int row = 0; row < rows; ++row) {
-      const __m256 x = _mm256_broadcast_ss(a + step * a_rows + row);
-      sums[row][0] = _mm256_fmadd_ps(x, w0, sums[row][0]);
-      sums[row][1] = _mm256_fmadd_ps(x, w1, sums[row][1]);
-    }
-  }
-  for (int row = 0; row < rows; ++row) {
-    _mm256_storeu_ps(c + row * 32, sums[row][0]);
-    _mm256_storeu_ps(c + row * 32 + 8, sums[row][1]);
+inline void prefetch_lines(const std::byte* from, int64_t lines) {
+  for (int64_t line = 0; line < lines; ++line) {
+    _mm_prefetch(reinterpret_cast<const char*>(from + kAhead + line * 64), _MM_HINT_T0);
   }
 }
 
+inline __m256i load(const std::byte* from) {
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+/// 4 bytes of a row in every lane.
+inline __m256i broadcast(const std::byte* from) {
+  int value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return _mm256_set1_epi32(value);
+}
+
 template <int rows>
-void bf16_block(const uint16_t* a, int64_t a_rows, const uint16_t* b, int64_t num_steps,
-                int64_t width, float* c) {
+inline void add_f32(const std::byte* values, const std::byte* w, __m256 (&sums)[rows][4]) {
+  for (int step = 0; step < 16; ++step, w += 128) {
+    __m256 x[rows];
+    for (int row = 0; row < rows; ++row) {
+      x[row] = _mm256_castsi256_ps(broadcast(values + row * 64 + step * 4));
+    }
+    for (int part = 0; part < 4; ++part) {
+      const __m256 line = _mm256_castsi256_ps(load(w + part * 32));
+      for (int row = 0; row < rows; ++row) {
+        sums[row][part] = _mm256_fmadd_ps(x[row], line, sums[row][part]);
+      }
+    }
+  }
+}
+
+/// A 32-bit lane holds (k, k + 1) of one column: the low half is k and comes first.
+template <int rows>
+inline void add_bf16(const std::byte* values, const std::byte* w, __m256 (&sums)[rows][4]) {
   const __m256i high_half = _mm256_set1_epi32(static_cast<int>(0xffff0000U));
-  __m256 sums[rows][2];
-  for (int row = 0; row < rows; ++row) sums[row][0] = sums[row][1] = _mm256_setzero_ps();
-  for (int64_t step = 0; step < num_steps; ++step) {
-    // A 32-bit lane holds (k, k + 1) of one column: the low half is k.
-    const __m256i pair0 =
-        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + step * width * 2));
-    const __m256i pair1 =
-        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + step * width * 2 + 16));
-    const __m256 even0 = _mm256_castsi256_ps(_mm256_slli_epi32(pair0, 16));
-    const __m256 even1 = _mm256_castsi256_ps(_mm256_slli_epi32(pair1, 16));
-    const __m256 odd0 = _mm256_castsi256_ps(_mm256_and_si256(pair0, high_half));
-    const __m256 odd1 = _mm256_castsi256_ps(_mm256_and_si256(pair1, high_half));
+  for (int step = 0; step < 16; ++step, w += 128) {
+    __m256 x[rows];
     for (int row = 0; row < rows; ++row) {
-      const __m256i x =
-          _mm256_set1_epi32(*reinterpret_cast<const int*>(a + (step * a_rows + row) * 2));
-      const __m256 x_even = _mm256_castsi256_ps(_mm256_slli_epi32(x, 16));
-      const __m256 x_odd = _mm256_castsi256_ps(_mm256_and_si256(x, high_half));
-      sums[row][0] = _mm256_fmadd_ps(x_even, even0, sums[row][0]);
-      sums[row][1] = _mm256_fmadd_ps(x_even, even1, sums[row][1]);
-      sums[row][0] = _mm256_fmadd_ps(x_odd, odd0, sums[row][0]);
-      sums[row][1] = _mm256_fmadd_ps(x_odd, odd1, sums[row][1]);
+      x[row] = _mm256_castsi256_ps(_mm256_slli_epi32(broadcast(values + row * 64 + step * 4), 16));
     }
+    for (int part = 0; part < 4; ++part) {
+      const __m256 line = _mm256_castsi256_ps(_mm256_slli_epi32(load(w + part * 32), 16));
+      for (int row = 0; row < rows; ++row) {
+        sums[row][part] = _mm256_fmadd_ps(x[row], line, sums[row][part]);
+      }
+    }
+    for (int row = 0; row < rows; ++row) {
+      x[row] =
+          _mm256_castsi256_ps(_mm256_and_si256(broadcast(values + row * 64 + step * 4), high_half));
+    }
+    for (int part = 0; part < 4; ++part) {
+      const __m256 line = _mm256_castsi256_ps(_mm256_and_si256(load(w + part * 32), high_half));
+      for (int row = 0; row < rows; ++row) {
+        sums[row][part] = _mm256_fmadd_ps(x[row], line, sums[row][part]);
+      }
+    }
+  }
+}
+
+template <int rows, bool is_bf16>
+void dense_rows(const std::byte* values, int64_t values_stride, const std::byte* panel,
+                int64_t num_blocks, bool add, float* c) {
+  __m256 sums[rows][4];
+  for (int row = 0; row < rows; ++row) {
+    for (int part = 0; part < 4; ++part) {
+      sums[row][part] = add ? _mm256_load_ps(c + row * 32 + part * 8) : _mm256_setzero_ps();
+    }
+  }
+  for (int64_t block = 0; block < num_blocks; ++block) {
+    prefetch_lines(panel, kDenseBlockBytes / 64);
+    if constexpr (is_bf16) {
+      add_bf16<rows>(values, panel, sums);
+    } else {
+      add_f32<rows>(values, panel, sums);
+    }
+    values += values_stride;
+    panel += kDenseBlockBytes;
   }
   for (int row = 0; row < rows; ++row) {
-    _mm256_storeu_ps(c + row * 32, sums[row][0]);
-    _mm256_storeu_ps(c + row * 32 + 8, sums[row][1]);
-  }
-}
-
-void gemm_f32(const float* a, const float* b, int64_t num_steps, int64_t rows, int64_t width,
-              float* c) {
-  for (int64_t column = 0; column < width; column += 16) {
-    for (int64_t row = 0; row < rows; row += kRows) {
-      const int64_t count = rows - row < kRows ? rows - row : kRows;
-      const float* x = a + row;
-      float* out = c + row * 32 + column;
-      if (count == 4) f32_block<4>(x, rows, b + column, num_steps, width, out);
-      if (count == 3) f32_block<3>(x, rows, b + column, num_steps, width, out);
-      if (count == 2) f32_block<2>(x, rows, b + column, num_steps, width, out);
-      if (count == 1) f32_block<1>(x, rows, b + column, num_steps, width, out);
+    for (int part = 0; part < 4; ++part) {
+      _mm256_store_ps(c + row * 32 + part * 8, sums[row][part]);
     }
   }
 }
 
-void gemm_bf16(const uint16_t* a, const uint16_t* b, int64_t num_steps, int64_t rows, int64_t width,
-               float* c) {
-  for (int64_t column = 0; column < width; column += 16) {
-    for (int64_t row = 0; row < rows; row += kRows) {
-      const int64_t count = rows - row < kRows ? rows - row : kRows;
-      const uint16_t* x = a + row * 2;
-      const uint16_t* w = b + column * 2;
-      float* out = c + row * 32 + column;
-      if (count == 4) bf16_block<4>(x, rows, w, num_steps, width, out);
-      if (count == 3) bf16_block<3>(x, rows, w, num_steps, width, out);
-      if (count == 2) bf16_block<2>(x, rows, w, num_steps, width, out);
-      if (count == 1) bf16_block<1>(x, rows, w, num_steps, width, out);
+template <bool is_bf16>
+void gemm_dense(const GemmRows& x, const std::byte* panel, int64_t num_blocks, int64_t, bool add,
+                float* c) {
+  const int64_t stride = x.padded_rows * 64;
+  int64_t block = 0;
+  do {
+    const int64_t left = num_blocks - block;
+    const int64_t count = left < kChunkBlocks ? left : kChunkBlocks;
+    const std::byte* values = x.values + block * stride;
+    const bool more = add || block > 0;
+    int64_t row = 0;
+    for (; row + kRows <= x.rows; row += kRows) {
+      dense_rows<3, is_bf16>(values + row * 64, stride, panel, count, more, c + row * 32);
     }
-  }
+    if (x.rows - row == 2) {
+      dense_rows<2, is_bf16>(values + row * 64, stride, panel, count, more, c + row * 32);
+    } else if (x.rows - row == 1) {
+      dense_rows<1, is_bf16>(values + row * 64, stride, panel, count, more, c + row * 32);
+    }
+    block += count;
+    panel += count * kDenseBlockBytes;
+  } while (block < num_blocks);
 }
+
+#include "cardloom/backend/cpu/kernels/gemm_quantised_avx2.h"
+
+void no_set_up() {}
 
 }  // namespace
 
-extern const GemmKernels kGemmAvx2 = {gemm_f32, gemm_bf16};
+extern const GemmKernels kGemmAvx2 = {.block_rows = kBlockRows,
+                                      .row_granule = 1,
+                                      .f32 = gemm_dense<false>,
+                                      .bf16 = gemm_dense<true>,
+                                      .q8 = gemm_quantised<Numbers::kQ8>,
+                                      .q4 = gemm_quantised<Numbers::kQ4>,
+                                      .q4z = gemm_quantised<Numbers::kQ4Z>,
+                                      .quantise_row = quantise_row,
+                                      .begin = no_set_up,
+                                      .end = no_set_up};
 
 }  // namespace cardloom::cpu

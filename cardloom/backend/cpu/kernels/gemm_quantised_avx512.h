@@ -36,7 +36,9 @@ inline WeightLine high_nibbles(__m512i w) { return low_nibbles(_mm512_srli_epi16
 template <Numbers numbers>
 inline __m512i dot(__m512i sums, const WeightLine& w, __m512i x) {
 #ifdef CARDLOOM_BF16_DOT
-  return _mm512_dpbusd_epi32(sums, w.bytes, x);
+  // Not the intrinsic: g++ 12 copies its sums around and spills them, at half the speed.
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(w.bytes), "v"(x));
+  return sums;
 #else
   // 16-bit pairs do not saturate: at most 2 * 127 * 127.
   if (numbers == Numbers::kQ8) {
@@ -89,8 +91,11 @@ inline void begin_block(const std::byte* panel, const int32_t* x_sums, __m512i (
 /// 32 k of a group: 2 lines at a time are one step of all 32 columns.
 template <Numbers numbers, int rows, int group>
 inline void add_products(const std::byte* w, const std::byte* values, __m512i (&sums)[rows][2]) {
+  // Out of the compiler's sight: it would unroll the steps, load all weights at once and spill.
+  int num_steps = group / (numbers == Numbers::kQ8 ? 4 : 8);
+  __asm__("" : "+r"(num_steps));
   if constexpr (numbers == Numbers::kQ8) {
-    for (int step = 0; step < group / 4; ++step, w += 128) {
+    for (int step = 0; step < num_steps; ++step, w += 128) {
       prefetch_lines(w, 2);
       const WeightLine w0 = q8_line(w);
       const WeightLine w1 = q8_line(w + 64);
@@ -102,7 +107,7 @@ inline void add_products(const std::byte* w, const std::byte* values, __m512i (&
     }
     return;
   }
-  for (int step = 0; step < group / 8; ++step, w += 128) {
+  for (int step = 0; step < num_steps; ++step, w += 128) {
     prefetch_lines(w, 2);
     const __m512i line0 = _mm512_load_si512(w);
     const __m512i line1 = _mm512_load_si512(w + 64);
