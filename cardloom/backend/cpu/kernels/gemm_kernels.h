@@ -14,7 +14,7 @@ struct GemmRows {
   const float* scales;      ///< quantised only: [k blocks][padded_rows]
   const int32_t* sums;      ///< quantised only: of the i8 of a group, [k blocks][padded_rows]
   int64_t rows;             ///< 1 to block_rows
-  int64_t padded_rows;      ///< rows rounded up to row_granule; those beyond `rows` are zero
+  int64_t padded_rows;      ///< rows rounded up to row_granule; those beyond are zero
   /// The panels come from memory one after another, each read once: read ahead. Else they are near.
   bool streams;
 };

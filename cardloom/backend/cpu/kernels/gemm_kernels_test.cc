@@ -104,7 +104,7 @@ struct PackedRows {
         }
       }
     }
-    rows = {out, scales.data(), sums.data(), num_rows, padded};
+    rows = {out, scales.data(), sums.data(), num_rows, padded, num_rows % 2 == 1};
   }
 
   [[nodiscard]] GemmRows from_block(std::int64_t block, std::int64_t line) const {
