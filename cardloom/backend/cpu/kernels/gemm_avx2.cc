@@ -15,7 +15,7 @@ constexpr int64_t kRows = 3;
 constexpr int64_t kDenseBlockBytes = 2048;
 // Every 3 rows read a panel again: so many blocks of it at a time, from L1.
 constexpr int64_t kChunkBlocks = 8;
-constexpr int64_t kAhead = 4096;  // bytes of weights to read ahead, as gemm_avx512.cc
+constexpr int64_t kAhead = 2048;  // bytes of weights to read ahead, as gemm_avx512.cc
 
 inline void prefetch_lines(const std::byte* from, int64_t lines) {
   for (int64_t line = 0; line < lines; ++line) {
