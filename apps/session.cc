@@ -1,7 +1,6 @@
 #include "apps/session.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "apps/memory.h"
+#include "apps/progress.h"
 #include "apps/text.h"
 #include "cardloom/backend/backends.h"
 #include "cardloom/backend/cpu/isa.h"
@@ -31,36 +31,6 @@ std::string isa_name(const CommonOptions& options) {
   const char* value = std::getenv("CARDLOOM_ISA");
   return value == nullptr ? "" : value;
 }
-
-/// Told at most ten times a second, and only to a person.
-class LoadProgress {
- public:
-  explicit LoadProgress(const CommonOptions& options)
-      : shown_(!options.quiet && isatty(STDERR_FILENO) == 1) {}
-  ~LoadProgress() { clear(); }
-  LoadProgress(const LoadProgress&) = delete;
-  LoadProgress& operator=(const LoadProgress&) = delete;
-
-  void update(std::int64_t done, std::int64_t total) {
-    const Clock::time_point now = Clock::now();
-    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
-    last_ = now;
-    dirty_ = true;
-    std::fputs(
-        fmt::format("\r\033[Kloading weights {} of {}", binary_bytes(done), binary_bytes(total))
-            .c_str(),
-        stderr);
-  }
-  void clear() {
-    if (dirty_) std::fputs("\r\033[K", stderr);
-    dirty_ = false;
-  }
-
- private:
-  bool shown_;
-  bool dirty_ = false;
-  Clock::time_point last_ = Clock::now();  // a model that loads at once shows nothing
-};
 
 VisionCut vision_cut_of(const CommonOptions& options) {
   if (options.vision_cut == "heads") return VisionCut::kHeads;
@@ -283,7 +253,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   engine.stream.fingerprints = needs.fingerprints;
 
   const Clock::time_point begin = Clock::now();
-  LoadProgress progress(options);
+  LoadProgress progress(options.quiet || options.json);
   const ModelFactory factory = [&](const CardGroup& cards) {
     std::vector<Device*> devices;
     for (const auto& device : cards.devices) devices.push_back(device.get());

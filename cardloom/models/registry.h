@@ -26,7 +26,7 @@ Result<LoadedModelDirectory> open_model(const std::string& model_directory);
 
 struct ModelLoadOptions {
   DType dtype = DType::kBF16;  ///< to compute in: kBF16 or kF32
-  /// Told the packed bytes so far and in all, over all ranks; one call at a time, on any thread.
+  /// As glm4v::LoadOptions' progress.
   std::function<void(std::int64_t done, std::int64_t total)> progress{};
 };
 

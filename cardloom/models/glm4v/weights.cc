@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "cardloom/base/parallel.h"
 #include "cardloom/layers/rotary_table.h"
 #include "cardloom/models/glm4v/weight_names.h"
 
@@ -45,10 +46,18 @@ class RankLoader {
         dtype_(options.dtype),
         format_(options.dtype == DType::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16),
         share_(share_of_rank(config, tp_, rank)),
-        progress_(progress) {}
+        progress_(progress) {
+    parallel_ = run_serially;
+    if (options.parallel_for) {
+      parallel_ = [&options, rank](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+        options.parallel_for(rank, n, body);
+      };
+    }
+  }
 
   RankWeights load() {
     RankWeights weights;
+    will_read_layer(0);
     weights.share = share_;
     weights.embedding = vocabulary_rows();
     weights.cos_sin = make_rotary_table({.num_positions = config_.max_positions,
@@ -57,6 +66,7 @@ class RankLoader {
                                          .dtype = dtype_},
                                         device_);
     for (std::int64_t layer = 0; layer < config_.num_layers; ++layer) {
+      will_read_layer(layer + 1);
       weights.layers.push_back(text_layer(layer));
     }
     weights.final_norm = vector(names::kFinalNorm);
@@ -73,6 +83,22 @@ class RankLoader {
 
   [[nodiscard]] TensorView find(const std::string& name) const {
     return store_.tensor(name).value_or_throw();
+  }
+
+  /// Large tensors: the disk works on the next ones while these are packed. Beyond the last layer
+  /// comes what is loaded then.
+  void will_read_layer(std::int64_t layer) const {
+    if (layer >= config_.num_layers) return store_.will_read(names::kOutputLayer);
+    for (const char* part : {names::kQkvWeight, names::kO, names::kGateUp, names::kDown}) {
+      store_.will_read(names::text_layer(layer, part));
+    }
+  }
+  void will_read_vision_layer(std::int64_t layer) const {
+    if (layer >= config_.vision->num_layers) return;
+    for (const char* part : {names::kVisionQkvWeight, names::kVisionDenseWeight,
+                             names::kVisionFc1Weight, names::kVisionFc2Weight}) {
+      store_.will_read(names::vision_layer(layer, part));
+    }
   }
 
   void count(std::int64_t elements) { progress_.add(elements * size_of(dtype_)); }
@@ -109,6 +135,7 @@ class RankLoader {
   LinearStorage rows(const std::string& name, const char* bias_name, const Parts& parts) {
     LinearStorage linear;
     add_rows(linear.weight, find(name), parts, 0);
+    store_.was_read(name);
     if (bias_name == nullptr) return linear;
     const TensorView whole = find(bias_name);
     linear.bias = Tensor(DType::kF32, {linear.weight.matrix().N}, device_);
@@ -129,6 +156,7 @@ class RankLoader {
     LinearStorage linear;
     linear.weight = PackedWeight::leaves(w, format_, plan.border, plan.num_leaves,
                                          static_cast<int>(own.begin), static_cast<int>(own.end));
+    store_.was_read(name);
     count(w.shape[0] * linear.weight.matrix().K);
     if (bias_name != nullptr) linear.bias = vector(bias_name);
     return linear;
@@ -140,6 +168,7 @@ class RankLoader {
     while (w.rank > 2) w = w.flatten(1);
     LinearStorage linear;
     add_rows(linear.weight, w, {{0, w.shape[0]}}, 0);
+    store_.was_read(name);
     if (bias_name != nullptr) linear.bias = vector(bias_name);
     return linear;
   }
@@ -148,7 +177,8 @@ class RankLoader {
     const TensorView whole = find(names::kWordEmbeddings);
     const IndexRange own = share_.vocabulary;
     Tensor embedding(dtype_, {own.size(), config_.hidden_size}, device_);
-    convert_elements(whole.slice(0, own.begin, own.end), embedding);
+    convert_elements(whole.slice(0, own.begin, own.end), embedding, parallel_);
+    store_.was_read(names::kWordEmbeddings);
     count(own.size() * config_.hidden_size);
     return embedding;
   }
@@ -217,6 +247,7 @@ class RankLoader {
     weights.cls_row = sum(find(names::kClsEmbedding), positions.slice(0, 0, 1));
     count((num_positions + 1) * width);
     for (std::int64_t layer = 0; layer < config_.vision->num_layers; ++layer) {
+      will_read_vision_layer(layer + 1);
       weights.layers.push_back(vision_layer(layer));
     }
     return weights;
@@ -232,6 +263,8 @@ class RankLoader {
     weights.norm = norm(names::kProjectorNormWeight, names::kProjectorNormBias);
     add_rows(weights.gate_up.weight, find(names::kProjectorGate), own, 0);
     add_rows(weights.gate_up.weight, find(names::kProjectorUp), own, share_.features.size());
+    store_.was_read(names::kProjectorGate);
+    store_.was_read(names::kProjectorUp);
     weights.down = leaves(names::kProjectorDown, nullptr, features);
     weights.boi = scaled_row(names::kBoi);
     weights.eoi = scaled_row(names::kEoi);
@@ -274,6 +307,7 @@ class RankLoader {
   WeightFormat format_;
   CardShare share_;
   Progress& progress_;
+  ParallelFor parallel_;
 };
 
 std::int64_t planned_bytes(const Glm4vConfig& config, int tp, DType dtype) {
