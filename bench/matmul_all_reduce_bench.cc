@@ -1,9 +1,9 @@
 // matmul_all_reduce on GLM-4V's shapes: two cards x 1 thread against one card x 2 threads, against
-// "make contiguous, multiply, then all-reduce", the leaf tree against one flat sum, and the cost of
-// the operator log. Ratios of interleaved medians, with the fraction of this machine's measured
-// limits.
+// "make contiguous, multiply, then all-reduce", the leaf tree against one flat sum, the exchange
+// alone, and the cost of the operator log. Ratios of interleaved medians, with the fraction of this
+// machine's measured limits.
 //
-//     matmul_all_reduce_bench [ROUNDS]
+//     matmul_all_reduce_bench [ROUNDS [FORMAT [PATH]]]      9, bf16, the fastest path
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -46,14 +46,14 @@ Tensor random_bf16(std::initializer_list<std::int64_t> shape, std::uint32_t seed
   return tensor;
 }
 
-Weights cut(const Tensor& w, const LeafPlan& plan, int tp, int num_copies) {
+Weights cut(const Tensor& w, WeightFormat format, const LeafPlan& plan, int tp, int num_copies) {
   Weights weights;
   for (int copy = 0; copy < num_copies; ++copy) {
     std::vector<PackedWeight>& ranks = weights.copies.emplace_back();
     for (int rank = 0; rank < tp; ++rank) {
       const IndexRange leaves = leaves_of_rank(plan.num_leaves, tp, rank);
-      ranks.push_back(PackedWeight::leaves(w.view(), WeightFormat::kBF16, plan.border,
-                                           plan.num_leaves, static_cast<int>(leaves.begin),
+      ranks.push_back(PackedWeight::leaves(w.view(), format, plan.border, plan.num_leaves,
+                                           static_cast<int>(leaves.begin),
                                            static_cast<int>(leaves.end)));
     }
   }
@@ -126,7 +126,7 @@ void launch_all_reduce(Stream& stream, const AllReduceArgs& args) {
 /// Everything that the contestants of one (shape, M) work on.
 class Contest {
  public:
-  Contest(const Shape& shape, std::int64_t M, cpu::Isa isa)
+  Contest(const Shape& shape, std::int64_t M, cpu::Isa isa, WeightFormat format)
       : shape_(shape),
         M_(M),
         K_(shape.leaves.border[shape.leaves.num_leaves]),
@@ -134,20 +134,20 @@ class Contest {
         one_(1, 2, isa),
         single_(1, 1, isa) {
     const Tensor w = random_bf16({shape.N, K_}, 1);
-    const auto copies = static_cast<int>(M > 16 ? 1 : kRotatedBytes / (shape.N * K_ * 2) + 1);
-    halves_ = cut(w, shape.leaves, 2, copies);
-    tree_ = cut(w, shape.leaves, 1, copies);
+    const std::int64_t bytes = packed_bytes(format, shape.N, K_);
+    const auto copies = static_cast<int>(M > 16 ? 1 : kRotatedBytes / bytes + 1);
+    halves_ = cut(w, format, shape.leaves, 2, copies);
+    tree_ = cut(w, format, shape.leaves, 1, copies);
     LeafPlan flat;
     flat.num_leaves = 1;
     flat.border[1] = K_;
-    flat_leaf_ = cut(w, flat, 1, copies);
+    flat_leaf_ = cut(w, format, flat, 1, copies);
     for (int copy = 0; copy < copies; ++copy) {
-      whole_.push_back(PackedWeight::whole(w.view(), WeightFormat::kBF16));
+      whole_.push_back(PackedWeight::whole(w.view(), format));
       auto& ranks = half_columns_.emplace_back();
       for (int rank = 0; rank < 2; ++rank) {
         const IndexRange range = columns_of(rank);
-        ranks.push_back(
-            PackedWeight::whole(w.view().slice(1, range.begin, range.end), WeightFormat::kBF16));
+        ranks.push_back(PackedWeight::whole(w.view().slice(1, range.begin, range.end), format));
       }
     }
     x_ = random_bf16({M, K_ + shape.neighbour_columns}, 2);
@@ -241,23 +241,27 @@ class Contest {
   int calls_ = 1;
 };
 
-/// FLOP/s of one core's micro kernel on data in L1: 12 rows, one panel, 256 steps.
-double peak_flops(cpu::Isa isa) {
-  constexpr std::int64_t kSteps = 256;
-  const Tensor a = random_bf16({12, kSteps * 2}, 1);
-  const Tensor b = random_bf16({32, kSteps * 2}, 2);
-  alignas(64) static float c[12 * 32];
-  constexpr int kCalls = 2000;
+/// FLOP/s of one thread's product from caches: one row block times four panels, K = 2,048.
+double kernel_flops(cpu::Isa isa, WeightFormat format) {
+  constexpr std::int64_t kK = 2048;
+  constexpr std::int64_t kN = 128;
+  const std::int64_t M = cpu::gemm_kernels(isa).block_rows;
+  const Tensor x = random_bf16({M, kK}, 1);
+  const Tensor w = random_bf16({kN, kK}, 2);
+  const PackedWeight packed = PackedWeight::whole(w.view(), format);
+  const Tensor out(DType::kBF16, {M, kN});
+  Cards cards(1, 1, isa);
+  constexpr int kCalls = 200;
   std::vector<double> times;
   for (int round = 0; round < 9; ++round) {
     times.push_back(seconds_of([&] {
       for (int call = 0; call < kCalls; ++call) {
-        cpu::gemm_kernels(isa).bf16(a.view().at<std::uint16_t>(), b.view().at<std::uint16_t>(),
-                                    kSteps, 12, 32, c);
+        ops::matmul(*cards.cards[0].stream, x, packed.matrix(), out);
       }
+      cards.synchronize();
     }));
   }
-  return 2.0 * 12 * 32 * kSteps * 2 * kCalls / median(times);
+  return 2.0 * static_cast<double>(M * kN * kK) * kCalls / median(times);
 }
 
 /// Bytes/s of all threads of a card reading memory once.
@@ -304,17 +308,56 @@ void report_op_log(cpu::Isa isa) {
              median(times) / kLaunches * 1e9);
 }
 
-void report(const Shape& shape, int rounds, cpu::Isa isa, double peak, double bandwidth_two) {
+/// What the exchange costs where the product is next to nothing: one k block a rank.
+void report_exchange(cpu::Isa isa) {
+  struct Size {
+    std::int64_t M;
+    std::int64_t N;
+  };
+  for (const Size size : {Size{1, 2048}, Size{8, 4096}, Size{256, 4096}}) {
+    LeafPlan plan;
+    plan.num_leaves = 2;
+    plan.border[1] = 32;
+    plan.border[2] = 64;
+    const Tensor w = random_bf16({size.N, 64}, 1);
+    const Weights halves = cut(w, WeightFormat::kBF16, plan, 2, 1);
+    const Tensor x = random_bf16({size.M, 64}, 2);
+    const Tensor out[2] = {Tensor(DType::kBF16, {size.M, size.N}),
+                           Tensor(DType::kBF16, {size.M, size.N})};
+    Cards cards(2, 1, isa);
+    const int calls = size.M == 256 ? 50 : 2000;
+    std::vector<double> times;
+    for (int round = 0; round < 9; ++round) {
+      times.push_back(seconds_of([&] {
+        for (int call = 0; call < calls; ++call) {
+          for (std::size_t rank = 0; rank < 2; ++rank) {
+            const auto first = static_cast<std::int64_t>(rank) * 32;
+            ops::matmul_all_reduce(
+                *cards.cards[rank].stream, cards.group.communicator(static_cast<int>(rank)),
+                x.view().slice(1, first, first + 32), halves.copies[0][rank].matrix(), out[rank]);
+          }
+        }
+        cards.synchronize();
+      }));
+    }
+    fmt::print(
+        "exchange of {:>4} KiB of sums, 2 ranks, with a product of K = 32 a rank: {:.1f} us\n",
+        size.M * size.N * 4 / 1024, median(times) / calls * 1e6);
+  }
+}
+
+void report(const Shape& shape, int rounds, cpu::Isa isa, WeightFormat format, double peak,
+            double bandwidth_two) {
   const std::int64_t K = shape.leaves.border[shape.leaves.num_leaves];
   for (const std::int64_t M : {1, 16, 512, 1602}) {
-    Contest contest(shape, M, isa);
+    Contest contest(shape, M, isa, format);
     const std::vector<double> times =
         interleaved(rounds, {[&] { contest.fused_two_cards(); }, [&] { contest.matmul_one_card(); },
                              [&] { contest.contiguous_then_all_reduce(); },
                              [&] { contest.leaf_tree(); }, [&] { contest.flat_sum(); }});
     const double seconds = times[0] / contest.calls();
     const double flops = 2.0 * static_cast<double>(M * shape.N * K) / seconds;
-    const double bytes = static_cast<double>(shape.N * K * 2) / seconds;
+    const double bytes = static_cast<double>(packed_bytes(format, shape.N, K)) / seconds;
     fmt::print(
         "{:>10} {:>5} {:>10.3f} {:>8.0f} {:>6.0f}% {:>7.1f} {:>6.0f}% {:>9.2f} {:>11.2f} "
         "{:>9.1f}%\n",
@@ -331,27 +374,31 @@ int main(int argc, char** argv) {
   using namespace cardloom;
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a long table: show every line as it is measured
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 9;
-  const cpu::Isa isa = cpu::supported_isas().back();
-  const double peak = bench::peak_flops(isa);
+  const WeightFormat format = parse_weight_format(argc > 2 ? argv[2] : "bf16").value_or_throw();
+  const cpu::Isa isa = cpu::choose_isa(argc > 3 ? argv[3] : "").value_or_throw();
+  const double peak = bench::kernel_flops(isa, format);
   const double bandwidth_one = bench::read_bandwidth(1);
   const double bandwidth_two = bench::read_bandwidth(2);
   fmt::print(
-      "path {}, {} cores; one core's micro kernel in L1 {:.0f} GFLOP/s; reading {:.1f} GB/s "
+      "path {}, {} cores; one thread's product from caches {:.0f} GFLOP/s; reading {:.1f} GB/s "
       "with 1 thread, {:.1f} with 2; medians of {} interleaved rounds\n\n",
       to_string(isa), cpu::discover_topology().num_cores, peak * 1e-9, bandwidth_one * 1e-9,
       bandwidth_two * 1e-9, rounds);
   fmt::print(
-      "matmul_all_reduce, bf16, tp=2 x 1 thread, x strided; then how many times faster it is than "
+      "matmul_all_reduce, {}, tp=2 x 1 thread, x strided; then how many times faster it is than "
       "matmul on\n1 card x 2 threads and than copy + matmul + all-reduce at tp=2; and what the "
-      "leaf tree costs\nagainst one flat sum (1 card x 1 thread)\n");
+      "leaf tree costs\nagainst one flat sum (1 card x 1 thread)\n",
+      to_string(format));
   fmt::print("{:>10} {:>5} {:>10} {:>8} {:>7} {:>7} {:>7} {:>9} {:>11} {:>10}\n", "shape", "M",
-             "ms", "GFLOP/s", "peak", "GB/s", "read", "vs 1 card", "vs separate", "tree");
-  bench::report({"text o", 4096, plan_head_leaves(32, 128), 512}, rounds, isa, peak, bandwidth_two);
-  bench::report({"text down", 4096, plan_feature_leaves(13696), 13696}, rounds, isa, peak,
+             "ms", "GFLOP/s", "kernel", "GB/s", "read", "vs 1 card", "vs separate", "tree");
+  bench::report({"text o", 4096, plan_head_leaves(32, 128), 512}, rounds, isa, format, peak,
                 bandwidth_two);
-  bench::report({"vision fc2", 1792, plan_feature_leaves(15360), 0}, rounds, isa, peak,
+  bench::report({"text down", 4096, plan_feature_leaves(13696), 13696}, rounds, isa, format, peak,
+                bandwidth_two);
+  bench::report({"vision fc2", 1792, plan_feature_leaves(15360), 0}, rounds, isa, format, peak,
                 bandwidth_two);
   fmt::print("\n");
+  bench::report_exchange(isa);
   bench::report_op_log(isa);
   return 0;
 }

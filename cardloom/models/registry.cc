@@ -24,6 +24,8 @@ Models load_glm4v(const LoadedModelDirectory& directory, const std::vector<Devic
             devices[static_cast<std::size_t>(rank)]->parallel_for(count, body);
           },
       .dtype = options.dtype,
+      .weights = options.weights,
+      .vision_weights = options.vision_weights,
       .progress = options.progress};
   for (const Device* device : devices) load.devices.push_back(device->id());
   const auto weights = std::make_shared<const glm4v::ModelWeights>(

@@ -28,11 +28,11 @@ struct MatmulAllReduceOptions {
 ///                    + bias[n] + residual[m, n] ), the same bits on every rank and for every tp
 ///
 /// x    the format's activation dtype  [M, K of this rank], any strides
-/// w    f32|bf16 packed, cut along K    (N, K of this rank); a rank may own no leaf (K = 0)
+/// w    packed, cut along K             (N, K of this rank); a rank may own no leaf (K = 0)
 /// out  f32|bf16|f16                   [M, N], any strides without overlap; may be `residual`;
 ///                                     shares no memory with x
 ///
-/// A leaf is summed in f32 sequentially along k, as matmul does; leaves are added in f32 by the
+/// A leaf is summed as matmul sums the whole K (quantisation groups begin with the leaf); leaves are added in f32 by the
 /// fixed tree of quant/packed_matrix.h; then ((tree + bias) + residual), rounded once. Ranks that
 /// own nothing add nothing. Bias and residual are added once.
 /// Every rank of `comm` must call it, in the same order, with the same M, N and dtype; otherwise

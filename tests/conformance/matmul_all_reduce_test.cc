@@ -185,7 +185,9 @@ TEST(MatmulAllReduce, TheReferenceItselfIsOneAnswer) {
 }
 
 TEST(MatmulAllReduce, EveryCutGivesTheSameBitsOnEveryPath) {
-  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+  for (const WeightFormat format :
+       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat{Encoding::kQ8, 32},
+        WeightFormat{Encoding::kQ4, 64}}) {
     for (const int num_leaves : {8, 4, 5, 1}) {
       for (const std::int64_t M : {1, 17, 25, 130}) {
         Problem problem{.M = M,
@@ -199,6 +201,24 @@ TEST(MatmulAllReduce, EveryCutGivesTheSameBitsOnEveryPath) {
             expect_same_bits(problem, {.ranks = {.world_size = tp, .isa = isa}, .rounds = 3},
                              expected);
           }
+        }
+      }
+    }
+  }
+}
+
+TEST(MatmulAllReduce, QuantisedWeightsGiveTheSameBitsOnEveryPath) {
+  for (const Encoding encoding : {Encoding::kQ8, Encoding::kQ4, Encoding::kQ4Z}) {
+    for (const std::int16_t group : std::initializer_list<std::int16_t>{32, 64, 128}) {
+      const Problem problem{.M = 37,
+                            .N = 70,
+                            .borders = {0, 32, 96, 128, 160, 256, 288, 300, 333},
+                            .format = {encoding, group},
+                            .out_dtype = DType::kBF16};
+      const std::vector<std::byte> expected = alone(problem, cpu::Isa::kPlain);
+      for (const cpu::Isa isa : cpu::supported_isas()) {
+        for (const int tp : {1, 2, 3}) {
+          expect_same_bits(problem, {.ranks = {.world_size = tp, .isa = isa}}, expected);
         }
       }
     }

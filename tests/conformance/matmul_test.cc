@@ -21,6 +21,18 @@ using testing::Shape;
 
 DType dtype_of(WeightFormat format) { return activation_dtype(format); }
 
+const std::vector<WeightFormat>& formats() {
+  static const std::vector<WeightFormat> all = [] {
+    std::vector<WeightFormat> list = {WeightFormat::kF32, WeightFormat::kBF16};
+    for (const Encoding encoding : {Encoding::kQ8, Encoding::kQ4, Encoding::kQ4Z}) {
+      for (const std::int16_t group : std::initializer_list<std::int16_t>{32, 64, 128})
+        list.push_back({encoding, group});
+    }
+    return list;
+  }();
+  return all;
+}
+
 /// f32 sums of K products of numbers below 1 in any order differ by less than K * 2^-22; a bf16
 /// output adds one rounding of 2^-8 relative.
 double tolerance(std::int64_t K, DType out) {
@@ -42,13 +54,14 @@ void run_matmul(cpu::Isa isa, int threads, const TensorView& x, const PackedMatr
 }
 
 TEST(Matmul, EveryPathAndSizeMatchesTheReference) {
-  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+  for (const WeightFormat format : formats()) {
     for (const auto& [M, N, K] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
                                                                           {1, 70, 33},
                                                                           {5, 31, 64},
                                                                           {13, 33, 129},
                                                                           {97, 131, 47},
                                                                           {520, 40, 18},
+                                                                          {3, 37, 300},
                                                                           {12, 160, 0}}) {
       const PackedWeight w = random_weight(N, K, format, 1);
       const LaidOut x = testing::contiguous(dtype_of(format), {M, K});
@@ -62,6 +75,12 @@ TEST(Matmul, EveryPathAndSizeMatchesTheReference) {
         for (const cpu::Isa isa : cpu::supported_isas()) {
           const LaidOut out = testing::contiguous(dtype, {M, N});
           run_matmul(isa, 3, x.view, w.matrix(), out.view, bias.view);
+          if (format.is_quantised()) {  // exact by definition
+            EXPECT_EQ(testing::to_bytes(out.view), testing::to_bytes(expected.view))
+                << to_string(isa) << " " << to_string(format) << " M=" << M << " N=" << N
+                << " K=" << K;
+            continue;
+          }
           EXPECT_LT(testing::largest_difference(out.view, expected.view), tolerance(K, dtype))
               << to_string(isa) << " M=" << M << " N=" << N << " K=" << K;
         }
@@ -72,7 +91,9 @@ TEST(Matmul, EveryPathAndSizeMatchesTheReference) {
 
 TEST(Matmul, LayoutThreadsAndNeighboursChangeNoBit) {
   const std::int64_t M = 29, N = 77, K = 35;
-  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+  for (const WeightFormat format :
+       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat{Encoding::kQ8, 32},
+        WeightFormat{Encoding::kQ4Z, 64}}) {
     const PackedWeight w = random_weight(N, K, format, 1);
     for (const cpu::Isa isa : cpu::supported_isas()) {
       for (const Layout& x_layout : testing::layouts()) {
@@ -133,6 +154,28 @@ TEST(Matmul, NansAndInfinitiesPassThrough) {
       EXPECT_TRUE(std::isnan(values[n]));
       EXPECT_TRUE(std::isinf(values[40 + n]));
       EXPECT_TRUE(std::isfinite(values[80 + n]));
+    }
+  }
+}
+
+TEST(Matmul, AGroupWithoutAFiniteNumberSpoilsItsRowOnly) {
+  for (const Encoding encoding : {Encoding::kQ8, Encoding::kQ4, Encoding::kQ4Z}) {
+    const PackedWeight w = random_weight(40, 70, {encoding, 32}, 1);
+    const LaidOut x = testing::contiguous(DType::kBF16, {4, 70});
+    testing::fill(x.view, 2);
+    testing::fill_constant(x.view.slice(0, 0, 1).slice(1, 69, 70), NAN);
+    testing::fill_constant(x.view.slice(0, 1, 2).slice(1, 3, 4), -INFINITY);
+    testing::fill_constant(x.view.slice(0, 2, 3), 0);
+    for (const cpu::Isa isa : cpu::supported_isas()) {
+      const LaidOut out = testing::contiguous(DType::kF32, {4, 40});
+      run_matmul(isa, 1, x.view, w.matrix(), out.view, {});
+      const std::vector<double> values = testing::to_values(out.view);
+      for (std::size_t n = 0; n < 40; ++n) {
+        EXPECT_TRUE(std::isnan(values[n]));
+        EXPECT_TRUE(std::isnan(values[40 + n]));
+        EXPECT_EQ(values[80 + n], 0);
+        EXPECT_TRUE(std::isfinite(values[120 + n]));
+      }
     }
   }
 }

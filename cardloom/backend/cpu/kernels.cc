@@ -12,12 +12,13 @@ const GemmKernels& gemm_kernels(Isa isa) {
     case Isa::kPlain:
       return kGemmPlain;
     case Isa::kAvx2:
-      return kGemmAvx2;
+      return kGemmPlain;
     case Isa::kAvx512:
       return kGemmAvx512;
     case Isa::kAvx512Bf16:
-    case Isa::kAmx:
       return kGemmAvx512Bf16;
+    case Isa::kAmx:
+      return kGemmAmx;
   }
   return kGemmPlain;
 }

@@ -75,7 +75,9 @@ struct LoadOptions {
   /// A rank's ParallelFor, called on that thread: all of the card's threads. Empty: that one alone.
   std::function<void(int rank, std::int64_t count, const std::function<void(std::int64_t)>& body)>
       parallel_for{};
-  DType dtype = DType::kBF16;  ///< to compute in: kBF16 or kF32
+  DType dtype = DType::kBF16;                    ///< to compute in: kBF16 or kF32
+  std::optional<WeightFormat> weights{};         ///< of the text model; empty: as dtype
+  std::optional<WeightFormat> vision_weights{};  ///< likewise; see weight_formats
   /// Told how much is packed and in all, over all ranks, in bytes of numbers of `dtype`; one call
   /// at a time, on any thread.
   std::function<void(std::int64_t done, std::int64_t total)> progress{};

@@ -1,16 +1,47 @@
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "cardloom/base/error.h"
 #include "cardloom/ops/reference/element.h"
 #include "cardloom/ops/reference/reference.h"
+#include "cardloom/quant/activation_group.h"
 
 namespace cardloom::reference {
 namespace {
 
+/// One group of row m's activations as int8, f32 values taken from `k_begin` on.
+ActivationGroup quantise_group(const TensorView& x, std::int64_t m, std::int64_t k_begin,
+                               std::int64_t count, std::int8_t* q) {
+  float values[128];  // the largest group
+  for (std::int64_t i = 0; i < count; ++i) values[i] = load(x, m, k_begin + i);
+  return quantise_activations(values, count, q);
+}
+
+/// Group after group: exact in i32 inside, one fused multiply-add a group.
+float quantised_sum(const TensorView& x, const PackedPiece& piece, WeightFormat format,
+                    std::int64_t m, std::int64_t n) {
+  float sum = 0;
+  for (std::int64_t begin = 0; begin < piece.k_count; begin += format.group) {
+    const std::int64_t count = std::min<std::int64_t>(format.group, piece.k_count - begin);
+    std::int8_t q[128];
+    const ActivationGroup group = quantise_group(x, m, piece.k_begin + begin, count, q);
+    std::int32_t dot = 0;
+    float scale = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const QuantisedElement w = packed_quantised(piece, format, n, begin + i);
+      dot += q[i] * w.q;
+      scale = w.scale;
+    }
+    sum = std::fma(static_cast<float>(dot), group.scale * scale, sum);
+  }
+  return sum;
+}
+
 /// sum over k of x[m, k_begin + k] * w[n, k] of one piece, sequentially in f32.
 float piece_sum(const TensorView& x, const PackedPiece& piece, WeightFormat format, std::int64_t m,
                 std::int64_t n) {
+  if (format.is_quantised()) return quantised_sum(x, piece, format, m, n);
   float sum = 0;
   for (std::int64_t k = 0; k < piece.k_count; ++k) {
     sum += load(x, m, piece.k_begin + k) * packed_element(piece, format, n, k);
@@ -56,7 +87,7 @@ void conv2d(const KernelContext&, const Conv2dArgs& args) {
       const std::int64_t y = (row / columns) * patch + (k / patch) % patch;
       const std::int64_t x = (row % columns) * patch + k % patch;
       float value = load(args.image, c, y, x);
-      if (args.w.format == WeightFormat::kBF16) value = to_f32(to_bf16(value));
+      if (args.w.format != WeightFormat::kF32) value = to_f32(to_bf16(value));
       *patches.at<float>(row, k) = value;
     }
   }

@@ -16,9 +16,12 @@ bool is_aligned(const std::byte* address, std::uintptr_t bytes) {
   return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
 }
 
-/// Whether two neighbouring bf16 of a row can be read as one 32-bit step.
-bool has_dense_columns(const ActivationSource& source) {
-  return source.patch == 0 && source.x.stride[1] == 1;
+constexpr std::int64_t kLineBytes = 64;
+
+/// Packing writes where kernels read.
+template <class T>
+T* writable(const T* packed) {
+  return const_cast<T*>(packed);
 }
 
 /// Where k = 0 of a row lies, in elements from the first of x.
@@ -36,81 +39,128 @@ float source_element(const ActivationSource& source, std::int64_t row_begin, std
   return to_f32(reference::load_as<bf16>(from));
 }
 
-/// Steps of 4 bytes: one f32, or two bf16 read as one word.
-void pack_dense(const ActivationSource& source, const Segment& segment, std::int64_t first_row,
-                std::int64_t rows, std::int64_t full_steps, std::uint32_t* out) {
-  const std::int64_t size = size_of(source.x.dtype);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::byte* from =
-        source.x.data + ((first_row + row) * source.x.stride[0] + segment.k_begin) * size;
-    std::uint32_t* to = out + row;
-    for (std::int64_t step = 0; step < full_steps; ++step) {
-      std::memcpy(to + step * rows, from + step * 4, 4);
+/// One row of a segment that lies dense: whole lines, then the rest.
+void pack_dense_row(const std::byte* from, std::int64_t bytes, std::int64_t num_blocks,
+                    std::int64_t line_stride, std::byte* out) {
+  const std::int64_t full = bytes / kLineBytes;
+  for (std::int64_t block = 0; block < full; ++block) {
+    std::memcpy(out + block * line_stride, from + block * kLineBytes, kLineBytes);
+  }
+  if (full == num_blocks) return;
+  const auto rest = static_cast<std::size_t>(bytes - full * kLineBytes);
+  std::memcpy(out + full * line_stride, from + full * kLineBytes, rest);
+  std::memset(out + full * line_stride + rest, 0, kLineBytes - rest);
+}
+
+/// Gathers one row of a segment as f32 or bf16 into `out`, back to back. bf16 survives f32 and back
+/// bit for bit (but a NaN's payload, which no result shows).
+void gather_row(const ActivationSource& source, const Segment& segment, std::int64_t row, bool wide,
+                std::byte* out) {
+  const std::int64_t begin = row_offset(source, row);
+  for (std::int64_t k = 0; k < segment.k_count; ++k) {
+    const float value = source_element(source, begin, segment.k_begin + k);
+    if (wide) {
+      reinterpret_cast<float*>(out)[k] = value;
+    } else {
+      reinterpret_cast<bf16*>(out)[k] = to_bf16(value);
     }
   }
 }
 
-void pack_any_f32(const ActivationSource& source, const Segment& segment, std::int64_t first_row,
-                  std::int64_t rows, float* out) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t begin = row_offset(source, first_row + row);
-    for (std::int64_t step = 0; step < segment.num_steps; ++step) {
-      out[step * rows + row] = source_element(source, begin, segment.k_begin + step);
-    }
+/// Rows of a block beyond the real ones: whole tiles are multiplied, so they must be zero.
+void clear_padding(const ActivationLayout& layout, const GemmRows& to, std::int64_t num_blocks) {
+  const std::int64_t missing = to.padded_rows - to.rows;
+  if (missing == 0) return;
+  const bool quantised = layout.format().is_quantised();
+  const std::int64_t row_bytes = quantised ? layout.format().group : kLineBytes;
+  for (std::int64_t block = 0; block < num_blocks; ++block) {
+    const std::int64_t at = block * to.padded_rows + to.rows;
+    std::memset(writable(to.values) + at * row_bytes, 0,
+                static_cast<std::size_t>(missing * row_bytes));
+    if (!quantised) continue;
+    std::memset(writable(to.scales) + at, 0, static_cast<std::size_t>(missing) * 4);
+    std::memset(writable(to.sums) + at, 0, static_cast<std::size_t>(missing) * 4);
   }
 }
 
-/// From `first_step` on; the odd last k is paired with a zero. bf16 survives f32 and back bit for
-/// bit (but a NaN's payload, which no result shows).
-void pack_any_bf16(const ActivationSource& source, const Segment& segment, std::int64_t first_row,
-                   std::int64_t rows, std::int64_t first_step, bf16* out) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t begin = row_offset(source, first_row + row);
-    for (std::int64_t step = first_step; step < segment.num_steps; ++step) {
-      for (std::int64_t k = step * 2; k < step * 2 + 2; ++k) {
-        out[(step * rows + row) * 2 + k % 2] =
-            k < segment.k_count ? to_bf16(source_element(source, begin, segment.k_begin + k))
-                                : bf16{};
-      }
-    }
-  }
-}
-
-/// Packs one block of rows into its place in `packed`.
-void pack_block(const ActivationSource& source, const ActivationLayout& layout, std::int64_t block,
-                std::byte* packed) {
-  const std::int64_t rows = layout.rows_of(block);
-  const std::int64_t first_row = source.first_row + block * kMicroRows;
-  for (int index = 0; index < layout.num_segments(); ++index) {
-    const Segment& segment = layout.segment(index);
-    std::byte* out = packed + block * layout.block_bytes() + segment.first_step * rows * 4;
-    const bool dense = has_dense_columns(source);
-    if (layout.format() == WeightFormat::kF32) {
-      if (dense) {
-        pack_dense(source, segment, first_row, rows, segment.num_steps,
-                   reinterpret_cast<std::uint32_t*>(out));
-      } else {
-        pack_any_f32(source, segment, first_row, rows, reinterpret_cast<float*>(out));
-      }
-      continue;
-    }
-    const std::int64_t full_steps = dense ? segment.k_count / 2 : 0;
+/// Packs one segment of one row block; `gathered` has room for the segment's k as f32.
+void pack_segment(const CpuDevice& device, const ActivationSource& source,
+                  const ActivationLayout& layout, std::int64_t block, int index, std::byte* packed,
+                  std::byte* gathered) {
+  const Segment& segment = layout.segment(index);
+  const GemmRows to = layout.at(packed, block, segment.first_block);
+  const bool wide = layout.format() == WeightFormat::kF32;
+  const std::int64_t size = wide ? 4 : 2;
+  const bool dense =
+      source.patch == 0 && source.x.stride[1] == 1 && size_of(source.x.dtype) == size;
+  for (std::int64_t row = 0; row < to.rows; ++row) {
+    const std::int64_t x_row = source.first_row + block * layout.block_rows() + row;
+    const std::byte* from = gathered;
     if (dense) {
-      pack_dense(source, segment, first_row, rows, full_steps,
-                 reinterpret_cast<std::uint32_t*>(out));
+      from = source.x.data + (x_row * source.x.stride[0] + segment.k_begin) * size;
     }
-    pack_any_bf16(source, segment, first_row, rows, full_steps, reinterpret_cast<bf16*>(out));
+    // A quantiser reads 16-bit words: rows at odd addresses are gathered too.
+    if (!dense || (layout.format().is_quantised() && !is_aligned(from, 2))) {
+      gather_row(source, segment, x_row, wide, gathered);
+      from = gathered;
+    }
+    if (layout.format().is_quantised()) {
+      device.gemm().quantise_row(
+          reinterpret_cast<const std::uint16_t*>(from), segment.k_count, layout.format().group,
+          to.padded_rows,
+          reinterpret_cast<std::int8_t*>(writable(to.values)) + row * layout.format().group,
+          writable(to.scales) + row, writable(to.sums) + row);
+    } else {
+      pack_dense_row(from, segment.k_count * size, segment.num_blocks, to.padded_rows * kLineBytes,
+                     writable(to.values) + row * kLineBytes);
+    }
   }
+  clear_padding(layout, to, segment.num_blocks);
+}
+
+/// 64-byte lines of a row that a panel and a row block stay in L1 for: on path amx 8 lines are 16
+/// KiB of weights beside 16 KiB of activations (measured best of 4 to 128); less elsewhere.
+constexpr std::int64_t kLinesInL1 = 8;
+constexpr std::int64_t kFewBlocks = 4;
+constexpr std::int64_t kLinesInL2 = 512;  ///< x 32 rows x 64 bytes are 1 MiB
+
+/// Asks for part `part` of `parts` of some bytes, into L2.
+void prefetch_part(const std::byte* from, std::int64_t bytes, std::int64_t part,
+                   std::int64_t parts) {
+  const std::int64_t begin = bytes * part / parts / kLineBytes * kLineBytes;
+  const std::int64_t end = bytes * (part + 1) / parts;
+  for (std::int64_t at = begin; at < end; at += kLineBytes) __builtin_prefetch(from + at, 0, 2);
+}
+
+GemmKernel kernel_of(const GemmKernels& kernels, WeightFormat format) {
+  switch (format.encoding) {
+    case Encoding::kF32:
+      return kernels.f32;
+    case Encoding::kBF16:
+      return kernels.bf16;
+    case Encoding::kQ8:
+      return kernels.q8;
+    case Encoding::kQ4:
+      return kernels.q4;
+    case Encoding::kQ4Z:
+      return kernels.q4z;
+  }
+  return kernels.f32;
 }
 
 }  // namespace
 
-ActivationLayout::ActivationLayout(const PackedMatrix& w, std::int64_t rows)
-    : format_(w.format), rows_(rows) {
+ActivationLayout::ActivationLayout(const GemmKernels& kernels, const PackedMatrix& w,
+                                   std::int64_t rows)
+    : format_(w.format),
+      rows_(rows),
+      block_rows_(kernels.block_rows),
+      row_granule_(kernels.row_granule),
+      row_bytes_(w.format.is_quantised() ? w.format.group : kLineBytes) {
   const auto add = [&](std::int64_t k_begin, std::int64_t k_count) {
-    const std::int64_t steps = ceil_div(k_count, step_size(format_));
-    segments_[num_segments_++] = {k_begin, k_count, total_steps_, steps};
-    total_steps_ += steps;
+    const std::int64_t blocks = num_k_blocks(format_, k_count);
+    segments_[num_segments_++] = {k_begin, k_count, total_blocks_, blocks};
+    total_blocks_ += blocks;
   };
   if (w.num_leaves == 0) {
     add(0, w.K);
@@ -119,63 +169,126 @@ ActivationLayout::ActivationLayout(const PackedMatrix& w, std::int64_t rows)
       add(w.pieces[leaf].k_begin, w.pieces[leaf].k_count);
     }
   }
+  const std::int64_t extra = format_.is_quantised() ? 8 : 0;  // a scale and a sum
+  block_bytes_ = round_up(total_blocks_ * block_rows_ * (row_bytes_ + extra), kLineBytes);
+}
+
+GemmRows ActivationLayout::at(const std::byte* packed, std::int64_t block,
+                              std::int64_t k_block) const {
+  const std::int64_t padded = padded_rows_of(block);
+  const std::byte* begin = packed + block * block_bytes_;
+  const auto* scales =
+      reinterpret_cast<const float*>(begin + total_blocks_ * block_rows_ * row_bytes_);
+  const auto* sums = reinterpret_cast<const std::int32_t*>(scales + total_blocks_ * block_rows_);
+  return {.values = begin + k_block * padded * row_bytes_,
+          .scales = scales + k_block * padded,
+          .sums = sums + k_block * padded,
+          .rows = rows_of(block),
+          .padded_rows = padded,
+          .streams = false};
 }
 
 void pack_activations(CpuDevice& device, const ActivationSource& source,
                       const ActivationLayout& layout, std::byte* packed) {
-  device.pool().parallel_for(layout.num_blocks(), [&](std::int64_t block, int) {
-    pack_block(source, layout, block, packed);
-  });
-}
-
-Panel panel_of(const PackedPiece& piece, std::int64_t index) {
-  Panel panel;
-  panel.first = index * kPanelColumns;
-  panel.columns = std::min(kPanelColumns, piece.num_columns - panel.first);
-  panel.width = round_up(panel.columns, kPanelGranule);
-  return panel;
-}
-
-void segment_tile(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
-                  std::int64_t block, int segment, const PackedPiece& piece, const Panel& panel,
-                  float* tile) {
-  const std::int64_t num_steps = layout.segment(segment).num_steps;
-  const std::byte* a = layout.at(packed, block, segment);
-  const std::byte* b = piece.data + panel.first * num_steps * 4;  // 4 bytes a step and column
-  const std::int64_t rows = layout.rows_of(block);
-  if (layout.format() == WeightFormat::kF32) {
-    device.gemm().f32(reinterpret_cast<const float*>(a), reinterpret_cast<const float*>(b),
-                      num_steps, rows, panel.width, tile);
+  std::int64_t longest = 0;
+  for (int index = 0; index < layout.num_segments(); ++index) {
+    longest = std::max(longest, layout.segment(index).k_count);
+  }
+  const std::int64_t num_segments = layout.num_segments();
+  const auto pack = [&](std::int64_t task, int worker) {
+    std::byte* gathered = device.scratch(worker, longest * 4);
+    pack_segment(device, source, layout, task / num_segments, static_cast<int>(task % num_segments),
+                 packed, gathered);
+  };
+  const std::int64_t num_tasks = layout.num_blocks() * num_segments;
+  // A few rows are packed sooner than a team is woken.
+  constexpr std::int64_t kAloneBytes = 64 << 10;
+  if (layout.rows() * longest * num_segments * 2 <= kAloneBytes) {
+    for (std::int64_t task = 0; task < num_tasks; ++task) pack(task, 0);
   } else {
-    device.gemm().bf16(reinterpret_cast<const std::uint16_t*>(a),
-                       reinterpret_cast<const std::uint16_t*>(b), num_steps, rows, panel.width,
-                       tile);
+    device.pool().parallel_for(num_tasks, pack);
   }
 }
 
-void node_tiles(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
-                std::int64_t block, const PackedMatrix& w, LeafRange node, std::int64_t first_panel,
-                std::int64_t end_panel, float* tiles, float* spare) {
-  const std::int64_t tile = layout.rows_of(block) * kPanelColumns;
+TileGrid TileGrid::in(float* memory) const {
+  TileGrid grid = *this;
+  grid.tiles = memory;
+  grid.panel_stride = kTileElements;
+  grid.block_stride = (end_panel - first_panel) * kTileElements;
+  return grid;
+}
+
+std::int64_t blocks_per_task(const ActivationLayout& layout) {
+  return std::max<std::int64_t>(kRowsPerTask / layout.block_rows(), 1);
+}
+
+std::int64_t spare_elements(const ActivationLayout& layout) {
+  constexpr std::int64_t kLevels = 3;  // log2(kMaxLeaves)
+  return kLevels * std::min(blocks_per_task(layout), layout.num_blocks()) * kPanelsPerTask *
+         kTileElements;
+}
+
+void segment_sums(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
+                  int segment, const PackedPiece& piece, const TileGrid& grid) {
+  const Segment& k = layout.segment(segment);
+  const GemmKernel kernel = kernel_of(device.gemm(), layout.format());
+  const std::int64_t group = layout.format().group;
+  const std::int64_t blocks = grid.end_block - grid.first_block;
+  const std::int64_t block_bytes = packed_block_bytes(layout.format());
+  // One row block takes its weights as one stream. Few read them from memory with the first and
+  // from L2 with the others, where the activations lie too. Many go by slices that stay in L1.
+  const std::int64_t lines = blocks <= kFewBlocks ? kLinesInL2 / blocks : kLinesInL1;
+  const std::int64_t at_once =
+      blocks == 1 ? std::max<std::int64_t>(k.num_blocks, 1)
+                  : std::max<std::int64_t>(lines * kLineBytes / layout.row_bytes(), 1);
+  for (std::int64_t begin = 0; begin == 0 || begin < k.num_blocks; begin += at_once) {
+    const std::int64_t count = std::min(at_once, k.num_blocks - begin);
+    for (std::int64_t panel = grid.first_panel; panel < grid.end_panel; ++panel) {
+      const std::byte* weights = piece.data + panel * piece.panel_stride + begin * block_bytes;
+      // What comes next: the same k of the next panel, or the first panel's next k.
+      const std::byte* next =
+          panel + 1 < grid.end_panel
+              ? weights + piece.panel_stride
+              : weights + count * block_bytes - (panel - grid.first_panel) * piece.panel_stride;
+      for (std::int64_t block = grid.first_block; block < grid.end_block; ++block) {
+        if (blocks > kFewBlocks) {
+          prefetch_part(next, count * block_bytes, block - grid.first_block, blocks);
+        }
+        GemmRows rows = layout.at(packed, block, k.first_block + begin);
+        rows.streams = blocks <= kFewBlocks && block == grid.first_block;
+        kernel(rows, weights, count, group, begin > 0, grid.tile(block, panel));
+      }
+    }
+  }
+}
+
+void node_sums(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
+               const PackedMatrix& w, LeafRange node, const TileGrid& grid, float* spare) {
   if (node.end - node.begin == 1) {
     const int segment = node.begin - w.first_leaf;
-    const PackedPiece& piece = w.pieces[segment];
-    for (std::int64_t index = first_panel; index < end_panel; ++index) {
-      segment_tile(device, layout, packed, block, segment, piece, panel_of(piece, index),
-                   tiles + (index - first_panel) * tile);
-    }
+    segment_sums(device, layout, packed, segment, w.pieces[segment], grid);
     return;
   }
   const int middle = split_node(node);
-  const std::int64_t count = (end_panel - first_panel) * tile;
-  node_tiles(device, layout, packed, block, w, {node.begin, middle}, first_panel, end_panel, tiles,
-             spare);
-  node_tiles(device, layout, packed, block, w, {middle, node.end}, first_panel, end_panel, spare,
-             spare + count);
-  for (std::int64_t i = 0; i < count; ++i) tiles[i] += spare[i];
+  const TileGrid right = grid.in(spare);
+  float* next = spare + grid.num_tiles() * kTileElements;
+  node_sums(device, layout, packed, w, {node.begin, middle}, grid, spare);
+  node_sums(device, layout, packed, w, {middle, node.end}, right, next);
+  for (std::int64_t block = grid.first_block; block < grid.end_block; ++block) {
+    const std::int64_t count = layout.rows_of(block) * kPanelColumns;
+    for (std::int64_t panel = grid.first_panel; panel < grid.end_panel; ++panel) {
+      device.rows().add(grid.tile(block, panel), right.tile(block, panel), grid.tile(block, panel),
+                        count);
+    }
+  }
 }
 
 namespace {
+
+bool is_dense_bf16(const TensorView& view, std::int64_t row, std::int64_t column) {
+  return view.dtype == DType::kBF16 && view.stride[1] == 1 &&
+         is_aligned(reference::address(view, row, column), 2);
+}
 
 /// values[j] += from[row, column + j] for j < count, as f32.
 void add_row(const CpuDevice& device, const TensorView& from, std::int64_t row, std::int64_t column,
@@ -209,14 +322,25 @@ void store_row(const CpuDevice& device, const float* values, std::int64_t count,
 void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,
                 std::int64_t column, std::int64_t rows, std::int64_t columns, const float* sums) {
   alignas(64) float bias[kPanelColumns];
-  for (std::int64_t j = 0; epilogue.bias.rank == 1 && j < columns; ++j) {
-    bias[j] = load(epilogue.bias, column + j);
+  const bool has_bias = epilogue.bias.rank == 1;
+  const bool has_residual = epilogue.residual.rank == 2;
+  for (std::int64_t j = 0; has_bias && j < columns; ++j) bias[j] = load(epilogue.bias, column + j);
+  if (is_dense_bf16(epilogue.out, row, column) &&
+      (!has_residual || is_dense_bf16(epilogue.residual, row, column))) {
+    const auto* residual =
+        has_residual ? reference::address(epilogue.residual, row, column) : nullptr;
+    device.rows().store_bf16_tile(
+        sums, has_bias ? bias : nullptr, reinterpret_cast<const std::uint16_t*>(residual),
+        epilogue.residual.stride[0],
+        reinterpret_cast<std::uint16_t*>(reference::address(epilogue.out, row, column)),
+        epilogue.out.stride[0], rows, columns);
+    return;
   }
   for (std::int64_t i = 0; i < rows; ++i) {
     alignas(64) float values[kPanelColumns];
     std::memcpy(values, sums + i * kPanelColumns, static_cast<std::size_t>(columns) * 4);
-    for (std::int64_t j = 0; epilogue.bias.rank == 1 && j < columns; ++j) values[j] += bias[j];
-    if (epilogue.residual.rank == 2) {
+    for (std::int64_t j = 0; has_bias && j < columns; ++j) values[j] += bias[j];
+    if (has_residual) {
       add_row(device, epilogue.residual, row + i, column, columns, values);
     }
     store_row(device, values, columns, epilogue.out, row + i, column);

@@ -9,5 +9,6 @@ extern const GemmKernels kGemmPlain;
 extern const GemmKernels kGemmAvx2;
 extern const GemmKernels kGemmAvx512;
 extern const GemmKernels kGemmAvx512Bf16;
+extern const GemmKernels kGemmAmx;
 
 }  // namespace cardloom::cpu

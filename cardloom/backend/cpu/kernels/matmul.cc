@@ -3,61 +3,64 @@
 #include <algorithm>
 
 #include "cardloom/backend/cpu/kernels/gemm_driver.h"
+#include "cardloom/base/integer_math.h"
 
 namespace cardloom::cpu {
 namespace {
 
-/// Rows packed at once: 512 rows of K = 13,696 are 14 MB, which the last-level cache holds; and a
-/// panel group is read again only every 512 rows.
-constexpr std::int64_t kRowsAtOnce = 512;
-/// A task: 8 blocks = 96 rows of a K = 4,096 product are 0.8 MB of activations, in L2 with a panel.
-constexpr std::int64_t kBlocksPerTask = 8;
-/// With so few rows weights dominate: a task is a panel group over all rows.
-constexpr std::int64_t kPanelsPerTask = 4;
+/// Rows packed at once: 1,024 rows of K = 13,696 are 28 MB, which a server's last-level cache
+/// holds; and weights are read from memory only every 1,024 rows.
+constexpr std::int64_t kRowsAtOnce = 1024;
 
-struct PanelRef {
+struct PanelRange {
   int piece;
-  std::int64_t index;
+  std::int64_t first;
+  std::int64_t end;
 };
 
-/// All panels of all pieces in order; piece borders never share a panel.
-std::vector<PanelRef> list_panels(const PackedMatrix& w) {
-  std::vector<PanelRef> panels;
+/// The panels of all pieces in tasks of a few; a task never crosses a piece's border.
+std::vector<PanelRange> list_tasks(const PackedMatrix& w) {
+  std::vector<PanelRange> tasks;
   for (int piece = 0; piece < w.num_pieces; ++piece) {
-    for (std::int64_t index = 0; index < num_panels(w.pieces[piece]); ++index) {
-      panels.push_back({piece, index});
+    const std::int64_t total = num_panels(w.pieces[piece].num_columns);
+    for (std::int64_t first = 0; first < total; first += kPanelsPerTask) {
+      tasks.push_back({piece, first, std::min(first + kPanelsPerTask, total)});
     }
   }
-  return panels;
+  return tasks;
 }
 
 void product(CpuDevice& device, const ActivationSource& all, const PackedMatrix& w,
              const Epilogue& epilogue) {
   const std::int64_t M = epilogue.out.shape[0];
-  const std::vector<PanelRef> panels = list_panels(w);
-  const auto num_panels_total = static_cast<std::int64_t>(panels.size());
+  const std::vector<PanelRange> tasks = list_tasks(w);
   for (std::int64_t row = 0; row < M; row += kRowsAtOnce) {
-    const ActivationLayout layout(w, std::min(kRowsAtOnce, M - row));
+    const ActivationLayout layout(device.gemm(), w, std::min(kRowsAtOnce, M - row));
     std::byte* packed = device.scratch(CpuDevice::kShared, layout.bytes());
     ActivationSource source = all;
     source.first_row = row;
     pack_activations(device, source, layout, packed);
-    const std::int64_t block_groups = (layout.num_blocks() + kBlocksPerTask - 1) / kBlocksPerTask;
-    const std::int64_t panel_groups = (num_panels_total + kPanelsPerTask - 1) / kPanelsPerTask;
-    // Neighbouring tasks share their panels: those are still in this core's L2.
-    device.pool().parallel_for(block_groups * panel_groups, [&](std::int64_t task, int) {
-      alignas(64) float tile[kTileElements];
-      const std::int64_t first_block = task % block_groups * kBlocksPerTask;
-      const std::int64_t first_panel = task / block_groups * kPanelsPerTask;
-      const std::int64_t end_block = std::min(first_block + kBlocksPerTask, layout.num_blocks());
-      const std::int64_t end_panel = std::min(first_panel + kPanelsPerTask, num_panels_total);
-      for (std::int64_t index = first_panel; index < end_panel; ++index) {
-        const PackedPiece& piece = w.pieces[panels[static_cast<std::size_t>(index)].piece];
-        const Panel panel = panel_of(piece, panels[static_cast<std::size_t>(index)].index);
-        for (std::int64_t block = first_block; block < end_block; ++block) {
-          segment_tile(device, layout, packed, block, 0, piece, panel, tile);
-          store_sums(device, epilogue, row + block * kMicroRows, piece.out_begin + panel.first,
-                     layout.rows_of(block), panel.columns, tile);
+    const std::int64_t blocks = std::min(blocks_per_task(layout), layout.num_blocks());
+    const std::int64_t row_groups = ceil_div(layout.num_blocks(), blocks);
+    // Neighbouring tasks share their panels: one brings them to the shared cache for the other.
+    const auto count = row_groups * static_cast<std::int64_t>(tasks.size());
+    device.pool().parallel_for(count, [&](std::int64_t task, int worker) {
+      const KernelUse use(device);
+      const PanelRange& range = tasks[static_cast<std::size_t>(task / row_groups)];
+      const PackedPiece& piece = w.pieces[range.piece];
+      TileGrid grid;
+      grid.first_block = task % row_groups * blocks;
+      grid.end_block = std::min(grid.first_block + blocks, layout.num_blocks());
+      grid.first_panel = range.first;
+      grid.end_panel = range.end;
+      grid = grid.in(reinterpret_cast<float*>(
+          device.scratch(worker, blocks * kPanelsPerTask * kTileElements * 4)));
+      segment_sums(device, layout, packed, 0, piece, grid);
+      for (std::int64_t block = grid.first_block; block < grid.end_block; ++block) {
+        for (std::int64_t panel = range.first; panel < range.end; ++panel) {
+          store_sums(device, epilogue, row + block * layout.block_rows(),
+                     piece.out_begin + panel * kPanelColumns, layout.rows_of(block),
+                     panel_columns(piece.num_columns, panel), grid.tile(block, panel));
         }
       }
     });

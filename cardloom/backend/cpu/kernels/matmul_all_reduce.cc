@@ -17,12 +17,10 @@ namespace cardloom::cpu {
 namespace {
 
 /// Up to here every rank reduces everything itself (one shot): the exchange is latency, not bytes.
-constexpr std::int64_t kOneShotRows = 2 * kMicroRows;
-constexpr std::int64_t kMaxChunkRows =
-    504;  // a multiple of 12 below 512: see kRowsAtOnce in matmul.cc
-/// A tile of the two-shot exchange: 96 rows x 128 columns, 48 KiB of sums.
-constexpr std::int64_t kBlocksPerTile = 8;
-constexpr std::int64_t kPanelsPerTile = 4;
+constexpr std::int64_t kOneShotRows = 24;
+/// One call's rows at the most: sums and results of 640 rows at N = 4,096 are 15 MiB, which the
+/// communicator's buffer holds.
+constexpr std::int64_t kMaxChunkRows = 640;
 
 /// How many subtree roots any rank may own under the usual cut; the same on every rank.
 int roots_bound(int num_leaves, int world_size) {
@@ -44,26 +42,23 @@ class Exchange {
   void alone();
 
  private:
-  struct Tile {
-    std::int64_t first_block, end_block, first_panel, end_panel;
-  };
-
   void enter(std::uint64_t algorithm);
   void expect_peers();
   void plan_sources();
-  [[nodiscard]] Tile tile(std::int64_t index) const;
+  /// Tile `index` of the exchange; its micro tiles in root 0's area of this rank.
+  [[nodiscard]] TileGrid tile(std::int64_t index) const;
   [[nodiscard]] int owner(std::int64_t tile) const {
     return static_cast<int>(tile % comm_.world_size());
   }
-  [[nodiscard]] Panel panel(std::int64_t index) const {
-    PackedPiece whole;  // every leaf has all N columns
-    whole.num_columns = args_.w.N;
-    return panel_of(whole, index);
-  }
   /// Elements before the micro tile (block, panel) in one root's area, and in the result area.
-  [[nodiscard]] std::int64_t offset(std::int64_t block, std::int64_t panel_index) const {
-    return block * kMicroRows * padded_columns_ +
-           panel_index * layout_.rows_of(block) * kPanelColumns;
+  [[nodiscard]] std::int64_t offset(std::int64_t block, std::int64_t panel) const {
+    return block * layout_.block_rows() * padded_columns_ + panel * panel_stride();
+  }
+  /// Sums of one micro tile; where there is one row block only its padded rows are kept.
+  [[nodiscard]] std::int64_t panel_stride() const {
+    const std::int64_t rows =
+        layout_.num_blocks() == 1 ? layout_.padded_rows_of(0) : layout_.block_rows();
+    return rows * kPanelColumns;
   }
   [[nodiscard]] float* sums(int rank, int root) const {
     return reinterpret_cast<float*>(comm_.buffer(rank, call_)) + root * area_elements_;
@@ -71,18 +66,16 @@ class Exchange {
   [[nodiscard]] std::byte* results(int rank) const {
     return comm_.buffer(rank, call_) + roots_bound_ * area_elements_ * 4;
   }
-  /// Panels that are multiplied leaf by leaf together. One block: the weights are the limit, so
-  /// read them in long runs. Many blocks: a panel's leaves stay in L2 from block to block.
-  [[nodiscard]] std::int64_t panels_at_once() const {
-    return layout_.num_blocks() == 1 ? kPanelsPerTile : 1;
-  }
-  void multiply(const Tile& tile);
-  void reduce_micro_tile(std::int64_t block, std::int64_t panel_index, float* sum) const;
-  void reduce_into_result(const Tile& tile);
-  void copy_result(int from, const Tile& tile);
+  void multiply(const TileGrid& tile, int worker);
+  void reduce_micro_tile(std::int64_t block, std::int64_t panel, float* sum) const;
+  void reduce_into_result(const TileGrid& tile);
+  void copy_result(int from, const TileGrid& tile);
   void work(int worker);
   bool try_reduce_next();
   void reduce_owned(std::int64_t position);
+  [[nodiscard]] float* spare(int worker) const {
+    return reinterpret_cast<float*>(device_.scratch(worker, spare_elements(layout_) * 4));
+  }
   void run(void (Exchange::*body)(int));
 
   const KernelContext& context_;
@@ -92,7 +85,7 @@ class Exchange {
   ActivationLayout layout_;
   std::byte* packed_;
   std::int64_t first_row_;
-  std::int64_t num_panels_total_;
+  std::int64_t num_panels_;
   std::int64_t padded_columns_;
   int roots_bound_;
   std::int64_t area_elements_;  ///< one root's area: rows x padded columns
@@ -121,13 +114,14 @@ Exchange::Exchange(const KernelContext& context, const MatmulAllReduceArgs& args
       args_(args),
       device_(cpu_device(context)),
       comm_(*args.comm),
-      layout_(args.w, rows),
+      layout_(device_.gemm(), args.w, rows),
       packed_(packed),
       first_row_(first_row),
-      num_panels_total_(ceil_div(args.w.N, kPanelColumns)),
-      padded_columns_(num_panels_total_ * kPanelColumns),
+      num_panels_(num_panels(args.w.N)),
+      padded_columns_(num_panels_ * kPanelColumns),
       roots_bound_(roots_bound(args.w.num_leaves, args.comm->world_size())),
-      area_elements_(rows * padded_columns_) {
+      area_elements_(layout_.num_blocks() == 1 ? layout_.padded_rows_of(0) * padded_columns_
+                                               : offset(layout_.num_blocks(), 0)) {
   const int end_leaf = args.w.first_leaf + args.w.num_pieces;
   num_roots_ = subtree_roots(args.w.num_leaves, {args.w.first_leaf, end_leaf}, roots_);
   if (num_roots_ > roots_bound_ && comm_.world_size() > 1) {
@@ -170,32 +164,40 @@ void Exchange::plan_sources() {
   program_ = make_tree_program(args_.w.num_leaves, nodes, num_sources_);
 }
 
-Exchange::Tile Exchange::tile(std::int64_t index) const {
-  const std::int64_t block = index % row_groups_ * kBlocksPerTile;
-  const std::int64_t first_panel = index / row_groups_ * kPanelsPerTile;
-  return {block, std::min(block + kBlocksPerTile, layout_.num_blocks()), first_panel,
-          std::min(first_panel + kPanelsPerTile, num_panels_total_)};
+TileGrid Exchange::tile(std::int64_t index) const {
+  const std::int64_t blocks = blocks_per_task(layout_);
+  TileGrid grid;
+  grid.first_block = index % row_groups_ * blocks;
+  grid.end_block = std::min(grid.first_block + blocks, layout_.num_blocks());
+  grid.first_panel = index / row_groups_ * kPanelsPerTask;
+  grid.end_panel = std::min(grid.first_panel + kPanelsPerTask, num_panels_);
+  grid.block_stride = layout_.block_rows() * padded_columns_;
+  grid.panel_stride = panel_stride();
+  return grid;
 }
 
 /// This rank's subtree roots of a tile, straight into its shared buffer.
-void Exchange::multiply(const Tile& tile) {
-  alignas(64) float spare[3 * kPanelsPerTile * kTileElements];
-  const std::int64_t width = panels_at_once();
-  for (std::int64_t index = tile.first_panel; index < tile.end_panel; index += width) {
-    const std::int64_t end = std::min(index + width, tile.end_panel);
-    for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
-      for (int root = 0; root < num_roots_; ++root) {
-        node_tiles(device_, layout_, packed_, block, args_.w, roots_[root], index, end,
-                   sums(comm_.rank(), root) + offset(block, index), spare);
-      }
+void Exchange::multiply(const TileGrid& tile, int worker) {
+  const KernelUse use(device_);
+  float* others = spare(worker);
+  // One row block: panel by panel, as the leaves of a panel lie one after another. Else all panels
+  // of a leaf, whose activations then stay in L2.
+  const std::int64_t width = layout_.num_blocks() == 1 ? 1 : kPanelsPerTask;
+  for (int root = 0; root < num_roots_; ++root) {
+    for (std::int64_t panel = tile.first_panel; panel < tile.end_panel; panel += width) {
+      TileGrid part = tile;
+      part.first_panel = panel;
+      part.end_panel = std::min(panel + width, tile.end_panel);
+      part.tiles = sums(comm_.rank(), root) + offset(tile.first_block, panel);
+      node_sums(device_, layout_, packed_, args_.w, roots_[root], part, others);
     }
   }
 }
 
 /// sum = the whole tree over all ranks' roots; empty contributions are not added.
-void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel_index, float* sum) const {
+void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel, float* sum) const {
   const std::int64_t count = layout_.rows_of(block) * kPanelColumns;
-  const std::int64_t at = offset(block, panel_index);
+  const std::int64_t at = offset(block, panel);
   const auto bytes = static_cast<std::size_t>(count) * 4;
   if (num_sources_ == 0) {
     std::memset(sum, 0, bytes);
@@ -222,26 +224,21 @@ void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel_index, f
 void Exchange::one_shot() {
   enter(1);
   row_groups_ = 1;
-  num_tiles_ = ceil_div(num_panels_total_, kPanelsPerTile);
-  const auto columns_of = [&](std::int64_t index) {
-    Tile part = tile(index);
-    part.end_block = layout_.num_blocks();
-    return part;
-  };
-  device_.pool().parallel_for(num_tiles_,
-                              [&](std::int64_t index, int) { multiply(columns_of(index)); });
+  num_tiles_ = ceil_div(num_panels_, kPanelsPerTask);
+  device_.pool().parallel_for(
+      num_tiles_, [&](std::int64_t index, int worker) { multiply(tile(index), worker); });
   comm_.post(call_, 0);
   expect_peers();
   for (int peer = 0; peer < comm_.world_size(); ++peer) comm_.wait(peer, call_, 0);
   const Epilogue epilogue{args_.out, args_.bias, args_.residual};
   device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int) {
     alignas(64) float sum[kTileElements];
-    const Tile part = columns_of(index);
+    const TileGrid part = tile(index);
     for (std::int64_t at = part.first_panel; at < part.end_panel; ++at) {
       for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
         reduce_micro_tile(block, at, sum);
-        store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first,
-                   layout_.rows_of(block), panel(at).columns, sum);
+        store_sums(device_, epilogue, first_row_ + block * layout_.block_rows(), at * kPanelColumns,
+                   layout_.rows_of(block), panel_columns(args_.w.N, at), sum);
       }
     }
   });
@@ -249,45 +246,47 @@ void Exchange::one_shot() {
 
 /// Owner's part of a tile: sums, bias and residual once, one rounding; the result goes where every
 /// rank reads it.
-void Exchange::reduce_into_result(const Tile& tile) {
+void Exchange::reduce_into_result(const TileGrid& tile) {
   alignas(64) float sum[kTileElements];
   const DType dtype = args_.out.dtype;
   for (std::int64_t index = tile.first_panel; index < tile.end_panel; ++index) {
-    const Panel columns = panel(index);
+    const std::int64_t first = index * kPanelColumns;
+    const std::int64_t columns = panel_columns(args_.w.N, index);
     for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
       const std::int64_t rows = layout_.rows_of(block);
-      const std::int64_t row = first_row_ + block * kMicroRows;
+      const std::int64_t row = first_row_ + block * layout_.block_rows();
       reduce_micro_tile(block, index, sum);
       Epilogue epilogue;
       epilogue.out = make_view(results(comm_.rank()) + offset(block, index) * size_of(dtype), dtype,
                                {rows, kPanelColumns});
       if (args_.bias.rank == 1) {
-        epilogue.bias = args_.bias.slice(0, columns.first, columns.first + columns.columns);
+        epilogue.bias = args_.bias.slice(0, first, first + columns);
       }
       if (args_.residual.rank == 2) {
-        epilogue.residual = args_.residual.slice(0, row, row + rows)
-                                .slice(1, columns.first, columns.first + columns.columns);
+        epilogue.residual =
+            args_.residual.slice(0, row, row + rows).slice(1, first, first + columns);
       }
-      store_sums(device_, epilogue, 0, 0, rows, columns.columns, sum);
+      store_sums(device_, epilogue, 0, 0, rows, columns, sum);
     }
   }
 }
 
-void Exchange::copy_result(int from, const Tile& tile) {
+void Exchange::copy_result(int from, const TileGrid& tile) {
   const std::int64_t size = size_of(args_.out.dtype);
   for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
     for (std::int64_t i = 0; i < layout_.rows_of(block); ++i) {
-      for (std::int64_t index = tile.first_panel; index < tile.end_panel; ++index) {
-        const Panel columns = panel(index);
-        const std::byte* values = results(from) + (offset(block, index) + i * kPanelColumns) * size;
-        const std::int64_t row = first_row_ + block * kMicroRows + i;
+      const std::int64_t row = first_row_ + block * layout_.block_rows() + i;
+      for (std::int64_t panel = tile.first_panel; panel < tile.end_panel; ++panel) {
+        const std::int64_t first = panel * kPanelColumns;
+        const std::int64_t columns = panel_columns(args_.w.N, panel);
+        const std::byte* values = results(from) + (offset(block, panel) + i * kPanelColumns) * size;
         if (args_.out.stride[1] == 1) {
-          std::memcpy(reference::address(args_.out, row, columns.first), values,
-                      static_cast<std::size_t>(columns.columns * size));
+          std::memcpy(reference::address(args_.out, row, first), values,
+                      static_cast<std::size_t>(columns * size));
           continue;
         }
-        for (std::int64_t j = 0; j < columns.columns; ++j) {
-          std::memcpy(reference::address(args_.out, row, columns.first + j), values + j * size,
+        for (std::int64_t j = 0; j < columns; ++j) {
+          std::memcpy(reference::address(args_.out, row, first + j), values + j * size,
                       static_cast<std::size_t>(size));
         }
       }
@@ -324,7 +323,7 @@ void Exchange::work(int worker) {
     const std::int64_t position = next_product_.fetch_add(1, std::memory_order_relaxed);
     if (position >= num_tiles_) break;
     const std::int64_t index = product_order_[static_cast<std::size_t>(position)];
-    multiply(tile(index));
+    multiply(tile(index), worker);
     comm_.post(call_, static_cast<int>(1 + index));
     if (first && worker == 0) {  // by now the peers are here too: the check costs no wait
       expect_peers();
@@ -370,8 +369,8 @@ void Exchange::run(void (Exchange::*body)(int)) {
 }
 
 void Exchange::two_shot() {
-  row_groups_ = ceil_div(layout_.num_blocks(), kBlocksPerTile);
-  num_tiles_ = row_groups_ * ceil_div(num_panels_total_, kPanelsPerTile);
+  row_groups_ = ceil_div(layout_.num_blocks(), blocks_per_task(layout_));
+  num_tiles_ = row_groups_ * ceil_div(num_panels_, kPanelsPerTask);
   enter(2);
   // Tiles of the next rank first, own tiles last: ranks finish tiles of different owners at the
   // same time, and nobody's reduce waits for the end.
@@ -386,53 +385,65 @@ void Exchange::two_shot() {
 }
 
 void Exchange::alone() {
-  row_groups_ = ceil_div(layout_.num_blocks(), kBlocksPerTile);
-  num_tiles_ = row_groups_ * ceil_div(num_panels_total_, kPanelsPerTile);
+  row_groups_ = ceil_div(layout_.num_blocks(), blocks_per_task(layout_));
+  num_tiles_ = row_groups_ * ceil_div(num_panels_, kPanelsPerTask);
   const Epilogue epilogue{args_.out, args_.bias, args_.residual};
-  device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int) {
-    alignas(64) float tiles[kPanelsPerTile * kTileElements];
-    alignas(64) float spare[3 * kPanelsPerTile * kTileElements];
-    const Tile part = tile(index);
-    const std::int64_t width = panels_at_once();
-    for (std::int64_t first = part.first_panel; first < part.end_panel; first += width) {
-      const std::int64_t end = std::min(first + width, part.end_panel);
+  device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int worker) {
+    const KernelUse use(device_);
+    const TileGrid whole = tile(index);
+    const std::int64_t own = whole.num_tiles() * kTileElements;
+    auto* memory =
+        reinterpret_cast<float*>(device_.scratch(worker, (own + spare_elements(layout_)) * 4));
+    const std::int64_t width = layout_.num_blocks() == 1 ? 1 : kPanelsPerTask;
+    for (std::int64_t first = whole.first_panel; first < whole.end_panel; first += width) {
+      TileGrid part = whole;
+      part.first_panel = first;
+      part.end_panel = std::min(first + width, whole.end_panel);
+      part = part.in(memory);
+      if (num_roots_ == 1) {
+        node_sums(device_, layout_, packed_, args_.w, roots_[0], part, memory + own);
+      } else {
+        std::memset(memory, 0, static_cast<std::size_t>(own) * 4);
+      }
       for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
-        const std::int64_t rows = layout_.rows_of(block);
-        if (num_roots_ == 1) {
-          node_tiles(device_, layout_, packed_, block, args_.w, roots_[0], first, end, tiles,
-                     spare);
-        } else {
-          std::memset(tiles, 0, sizeof tiles);
-        }
-        for (std::int64_t at = first; at < end; ++at) {
-          store_sums(device_, epilogue, first_row_ + block * kMicroRows, panel(at).first, rows,
-                     panel(at).columns, tiles + (at - first) * rows * kPanelColumns);
+        for (std::int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
+          store_sums(device_, epilogue, first_row_ + block * layout_.block_rows(),
+                     panel * kPanelColumns, layout_.rows_of(block), panel_columns(args_.w.N, panel),
+                     part.tile(block, panel));
         }
       }
     }
   });
 }
 
-/// Rows of one call: what the buffer and the flags hold; the same on every rank.
-std::int64_t chunk_rows(const MatmulAllReduceArgs& args) {
+/// Rows of one call: what the buffer and the flags hold, cut evenly; the same on every rank.
+std::int64_t chunk_rows(const MatmulAllReduceArgs& args, const GemmKernels& kernels) {
   const Communicator& comm = *args.comm;
-  if (comm.world_size() == 1) return kMaxChunkRows;
-  const std::int64_t padded = round_up(args.w.N, kPanelColumns);
-  const std::int64_t row_bytes =
-      padded * (4 * roots_bound(args.w.num_leaves, comm.world_size()) + size_of(args.out.dtype));
-  const std::int64_t panel_groups =
-      std::max<std::int64_t>(ceil_div(padded / kPanelColumns, kPanelsPerTile), 1);
-  // Flags: one for small calls, then two a tile.
-  const std::int64_t row_groups = (Communicator::kNumFlags - 1) / 2 / panel_groups;
-  std::int64_t rows = std::min(kMaxChunkRows, row_groups * kBlocksPerTile * kMicroRows);
-  rows = std::min(rows, comm.buffer_bytes() / std::max<std::int64_t>(row_bytes, 1));
-  if (rows >= kMicroRows) rows -= rows % kMicroRows;
-  if (rows < 1) {
-    throw_error(ErrorCode::kResourceExhausted, "a row does not fit the communicator's buffer",
-                fmt::format("{} bytes a row, {} bytes of buffer", row_bytes, comm.buffer_bytes()),
-                "make the group with a larger buffer");
+  const std::int64_t M = args.out.shape[0];
+  std::int64_t most = kMaxChunkRows;
+  if (comm.world_size() > 1) {
+    const std::int64_t padded = round_up(args.w.N, kPanelColumns);
+    const std::int64_t row_bytes =
+        padded * (4 * roots_bound(args.w.num_leaves, comm.world_size()) + size_of(args.out.dtype));
+    const std::int64_t panel_groups =
+        std::max<std::int64_t>(ceil_div(padded / kPanelColumns, kPanelsPerTask), 1);
+    // Flags: one for small calls, then two a tile.
+    const ActivationLayout layout(kernels, args.w, kMaxChunkRows);
+    const std::int64_t row_groups = (Communicator::kNumFlags - 1) / 2 / panel_groups;
+    most = std::min(most, row_groups * blocks_per_task(layout) * kernels.block_rows);
+    most = std::min(most, comm.buffer_bytes() / std::max<std::int64_t>(row_bytes, 1));
+    if (most < kernels.row_granule) {
+      throw_error(ErrorCode::kResourceExhausted, "a row does not fit the communicator's buffer",
+                  fmt::format("{} bytes a row, {} rows at once, {} bytes of buffer", row_bytes,
+                              kernels.row_granule, comm.buffer_bytes()),
+                  "make the group with a larger buffer");
+    }
   }
-  return rows;
+  // Whole row blocks, but where the buffer holds less than one.
+  const std::int64_t unit = most >= kernels.block_rows ? kernels.block_rows : kernels.row_granule;
+  most -= most % unit;
+  const std::int64_t chunks = std::max<std::int64_t>(ceil_div(M, most), 1);
+  return std::min(most, round_up(std::max<std::int64_t>(ceil_div(M, chunks), 1), unit));
 }
 
 }  // namespace
@@ -440,8 +451,8 @@ std::int64_t chunk_rows(const MatmulAllReduceArgs& args) {
 void matmul_all_reduce(const KernelContext& context, const MatmulAllReduceArgs& args) {
   CpuDevice& device = cpu_device(context);
   const std::int64_t M = args.out.shape[0];
-  const std::int64_t chunk = chunk_rows(args);
-  const ActivationLayout largest(args.w, std::min(M, chunk));
+  const std::int64_t chunk = chunk_rows(args, device.gemm());
+  const ActivationLayout largest(device.gemm(), args.w, std::min(M, chunk));
   std::byte* packed = device.scratch(CpuDevice::kShared, largest.bytes());
   for (std::int64_t row = 0; row < std::max<std::int64_t>(M, 1); row += chunk) {
     const std::int64_t rows = std::min(chunk, M - row);

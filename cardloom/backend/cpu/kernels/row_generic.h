@@ -10,14 +10,14 @@ constexpr float kInfinity = __builtin_huge_valf();
 
 // ---- 16-bit formats: loops that compilers vectorise; see tensor/dtype.h for the formulae.
 
-void bf16_to_f32(const uint16_t* x, float* out, int64_t n) {
+inline void bf16_to_f32(const uint16_t* x, float* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const uint32_t wide = static_cast<uint32_t>(x[i]) << 16;
     memcpy(out + i, &wide, sizeof wide);
   }
 }
 
-void f32_to_bf16(const float* x, uint16_t* out, int64_t n) {
+inline void f32_to_bf16(const float* x, uint16_t* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
@@ -62,6 +62,35 @@ void f32_to_f16(const float* x, uint16_t* out, int64_t n) {
     half = magnitude >= 0x477ff000U ? 0x7c00U : half;
     half = magnitude > 0x7f800000U ? 0x7e00U : half;
     out[i] = static_cast<uint16_t>(sign | half);
+  }
+}
+
+/// One row of a tile of sums; `n` is a constant in the full case, so that the loops have no rest.
+inline void store_bf16_row(const float* sums, const float* bias, const uint16_t* residual,
+                           uint16_t* out, int64_t n) {
+  float values[32];
+  memcpy(values, sums, static_cast<size_t>(n) * sizeof(float));
+  if (bias != nullptr) {
+    for (int64_t j = 0; j < n; ++j) values[j] += bias[j];
+  }
+  if (residual != nullptr) {
+    float addends[32];
+    bf16_to_f32(residual, addends, n);
+    for (int64_t j = 0; j < n; ++j) values[j] += addends[j];
+  }
+  f32_to_bf16(values, out, n);
+}
+
+void store_bf16_tile(const float* sums, const float* bias, const uint16_t* residual,
+                     int64_t residual_stride, uint16_t* out, int64_t out_stride, int64_t rows,
+                     int64_t n) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const uint16_t* added = residual == nullptr ? nullptr : residual + i * residual_stride;
+    if (n == 32) {
+      store_bf16_row(sums + i * 32, bias, added, out + i * out_stride, 32);
+    } else {
+      store_bf16_row(sums + i * 32, bias, added, out + i * out_stride, n);
+    }
   }
 }
 
@@ -402,6 +431,7 @@ constexpr RowKernels kTable = {bf16_to_f32,
                                f32_to_f16,
                                run_sum,
                                run_sum_squares,
+                               store_bf16_tile,
                                run_normalise,
                                run_silu_and_mul,
                                run_gelu,

@@ -24,6 +24,11 @@ struct RowKernels {
 
   float (*sum)(const float* x, int64_t n);
   float (*sum_squares)(const float* x, float mean, int64_t n);  ///< of x - mean
+  /// out[i][j] = bf16((sums[i][j] + bias[j]) + residual[i][j]) for j < n <= 32; row strides in
+  /// elements, sums' is 32; bias and residual may be null, residual may be out
+  void (*store_bf16_tile)(const float* sums, const float* bias, const uint16_t* residual,
+                          int64_t residual_stride, uint16_t* out, int64_t out_stride, int64_t rows,
+                          int64_t n);
   /// out = (x - mean) * inverse * weight [+ bias] [+ residual]; the last two may be null
   void (*normalise)(const float* x, float mean, float inverse, const float* weight,
                     const float* bias, const float* residual, float* out, int64_t n);
