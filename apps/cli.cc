@@ -40,6 +40,17 @@ void add_cards(CLI::App& command, CommonOptions& options) {
       ->capture_default_str()
       ->type_name("T")
       ->group(group);
+  command
+      .add_option("--weights", options.weights,
+                  "pack the text model's weights as bf16, q8, q4 or q4z, the last three with groups "
+                  "of :32, :64 or :128; as --dtype if not given")
+      ->type_name("F")
+      ->group(group);
+  command
+      .add_option("--vision-weights", options.vision_weights,
+                  "the same for vision tower and projector; as --dtype if not given")
+      ->type_name("F")
+      ->group(group);
   command.add_option("--isa", options.isa, "instruction path: plain, avx2, avx512, avx512_bf16, amx")
       ->type_name("PATH")
       ->group(group);

@@ -125,7 +125,9 @@ int run_eval(const EvalOptions& options) {
                             {"wrong", std::move(wrong)},
                             {"cards", loaded.tp},
                             {"isa", loaded.instruction_path},
-                            {"dtype", to_string(loaded.dtype)}});
+                            {"dtype", to_string(loaded.dtype)},
+                            {"weights", to_string(loaded.weights.text)},
+                            {"vision_weights", to_string(loaded.weights.vision)}});
     return kExitOk;
   }
   for (const json::value& entry : wrong) {

@@ -120,6 +120,8 @@ json::object figures_json(const Answer& answer, const PreparedPrompt& prepared,
   figures["threads_per_card"] = loaded.threads_per_card;
   figures["isa"] = loaded.instruction_path;
   figures["dtype"] = to_string(loaded.dtype);
+  figures["weights"] = to_string(loaded.weights.text);
+  figures["vision_weights"] = to_string(loaded.weights.vision);
   if (prepared.num_images > 0) {
     figures["vision_cut"] = answer.times.vision_cut == VisionCut::kPictures ? "pictures" : "heads";
   }

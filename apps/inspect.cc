@@ -178,7 +178,7 @@ std::string verdict_text(const WeightReport& weights, const MemoryVerdict& memor
     }
   }
   return fmt::format("verdict: {}; {} on {} in {}, {}", checked, binary_bytes(memory.needed_bytes),
-                     counted(options.tp, "card"), options.dtype, room);
+                     counted(options.tp, "card"), formats_text(formats_of(options)), room);
 }
 
 json::object to_json(const LoadedModelDirectory& directory, const WeightReport& weights,
@@ -201,6 +201,8 @@ json::object to_json(const LoadedModelDirectory& directory, const WeightReport& 
        weights.status ? json::value(nullptr) : json::value(weights.status.error().message)},
       {"tp", plan.options.tp},
       {"dtype", to_string(plan.options.dtype)},
+      {"weights", to_string(*plan.options.weights)},
+      {"vision_weights", to_string(*plan.options.vision_weights)},
       {"context", memory.context_tokens},
       {"cards", cards_json(plan)},
       {"needed_bytes", memory.needed_bytes},

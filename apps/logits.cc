@@ -57,6 +57,8 @@ int run_logits(const LogitsOptions& options) {
       {"isa", loaded.instruction_path},
       {"tp", std::to_string(loaded.tp)},
       {"dtype", std::string(to_string(loaded.dtype))},
+      {"weights", to_string(loaded.weights.text)},
+      {"vision_weights", to_string(loaded.weights.vision)},
       {"chunk", std::to_string(options.common.chunk)},
       {"model", options.common.model}};
   unwrap(write_safetensors(options.out, tensors, metadata), kExitFailed);

@@ -63,6 +63,8 @@ glm4v::MemoryPlan plan_for(const glm4v::Glm4vConfig& config, const CommonOptions
   glm4v::MemoryPlanOptions plan;
   plan.tp = static_cast<int>(options.tp);
   plan.dtype = dtype_of(options);
+  plan.weights = formats_of(options).text;
+  plan.vision_weights = formats_of(options).vision;
   plan.context_tokens = std::min(options.context, kMaxPlannedTokens);
   plan.block_size = EngineOptions{}.block_size;
   plan.step_tokens = options.chunk;
@@ -103,7 +105,7 @@ void require_memory(const glm4v::Glm4vConfig& config, const CommonOptions& optio
                              binary_bytes(*verdict.available_bytes)),
                  fmt::format("weights {} ({}), KV cache {} for --context {} ({} a token), the rest "
                              "workspace",
-                             binary_bytes(weights), options.dtype,
+                             binary_bytes(weights), formats_text(formats_of(options)),
                              binary_bytes(rate * static_cast<double>(verdict.context_tokens)),
                              verdict.context_tokens, binary_bytes(rate)),
                  verdict.context_that_fits > 0

@@ -1,7 +1,6 @@
 #include "apps/session.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "apps/memory.h"
+#include "apps/progress.h"
 #include "apps/text.h"
 #include "cardloom/backend/backends.h"
 #include "cardloom/backend/cpu/isa.h"
@@ -31,36 +31,6 @@ std::string isa_name(const CommonOptions& options) {
   const char* value = std::getenv("CARDLOOM_ISA");
   return value == nullptr ? "" : value;
 }
-
-/// Told at most ten times a second, and only to a person.
-class LoadProgress {
- public:
-  explicit LoadProgress(const CommonOptions& options)
-      : shown_(!options.quiet && isatty(STDERR_FILENO) == 1) {}
-  ~LoadProgress() { clear(); }
-  LoadProgress(const LoadProgress&) = delete;
-  LoadProgress& operator=(const LoadProgress&) = delete;
-
-  void update(std::int64_t done, std::int64_t total) {
-    const Clock::time_point now = Clock::now();
-    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
-    last_ = now;
-    dirty_ = true;
-    std::fputs(
-        fmt::format("\r\033[Kloading weights {} of {}", binary_bytes(done), binary_bytes(total))
-            .c_str(),
-        stderr);
-  }
-  void clear() {
-    if (dirty_) std::fputs("\r\033[K", stderr);
-    dirty_ = false;
-  }
-
- private:
-  bool shown_;
-  bool dirty_ = false;
-  Clock::time_point last_ = Clock::now();  // a model that loads at once shows nothing
-};
 
 VisionCut vision_cut_of(const CommonOptions& options) {
   if (options.vision_cut == "heads") return VisionCut::kHeads;
@@ -171,6 +141,7 @@ void check_common(const CommonOptions& options) {
     fail_usage(fmt::format("--dtype is \"{}\", but must be bf16 or f32", options.dtype),
                "the type to compute in; checkpoints may be bf16, f16 or f32", "--dtype bf16");
   }
+  static_cast<void>(formats_of(options));
   if (options.vision_cut != "auto" && options.vision_cut != "heads" &&
       options.vision_cut != "pictures") {
     fail_usage(fmt::format("--vision-cut is \"{}\", but must be auto, heads or pictures",
@@ -181,6 +152,26 @@ void check_common(const CommonOptions& options) {
 
 DType dtype_of(const CommonOptions& options) {
   return options.dtype == "f32" ? DType::kF32 : DType::kBF16;
+}
+
+glm4v::WeightFormats formats_of(const CommonOptions& options) {
+  const auto parse = [](const char* option,
+                        const std::string& name) -> std::optional<WeightFormat> {
+    if (name.empty()) return std::nullopt;
+    const Result<WeightFormat> format = parse_weight_format(name);
+    if (format) return *format;
+    fail_usage(fmt::format("{}: {}", option, format.error().message), format.error().detail,
+               fmt::format("{} q8", option));
+  };
+  const std::optional<WeightFormat> text = parse("--weights", options.weights);
+  const std::optional<WeightFormat> vision = parse("--vision-weights", options.vision_weights);
+  return with_exit_code(kExitUsage,
+                        [&] { return glm4v::weight_formats(dtype_of(options), text, vision); });
+}
+
+std::string formats_text(const glm4v::WeightFormats& formats) {
+  if (formats.text == formats.vision) return to_string(formats.text);
+  return fmt::format("{}, vision {}", to_string(formats.text), to_string(formats.vision));
 }
 
 DecodeOptions decode_options(const CommonOptions& options) {
@@ -250,8 +241,13 @@ std::vector<ChatMessage> read_chat(const std::string& path,
 }
 
 std::string LoadedEngine::describe() const {
-  return fmt::format("{} x {}, {}, {}", counted(tp, "card"), counted(threads_per_card, "thread"),
-                     instruction_path, to_string(dtype));
+  std::string text =
+      fmt::format("{} x {}, {}, {}", counted(tp, "card"), counted(threads_per_card, "thread"),
+                  instruction_path, to_string(dtype));
+  const std::string plain(to_string(dtype));
+  if (to_string(weights.text) != plain) text += ", weights " + to_string(weights.text);
+  if (to_string(weights.vision) != plain) text += ", vision weights " + to_string(weights.vision);
+  return text;
 }
 
 LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& options,
@@ -273,6 +269,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   loaded.threads_per_card = placed.threads_per_card;
   loaded.instruction_path = placed.instruction_path;
   loaded.dtype = dtype_of(options);
+  loaded.weights = formats_of(options);
 
   EngineOptions engine;
   engine.context_tokens = planned.context;
@@ -283,16 +280,18 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   engine.stream.fingerprints = needs.fingerprints;
 
   const Clock::time_point begin = Clock::now();
-  LoadProgress progress(options);
+  LoadProgress progress(options.quiet || options.json);
   const ModelFactory factory = [&](const CardGroup& cards) {
     std::vector<Device*> devices;
     for (const auto& device : cards.devices) devices.push_back(device.get());
     return with_exit_code(kExitBadModel, [&] {
-      return load_models(
-          checkpoint.directory, devices,
-          {.dtype = loaded.dtype, .progress = [&](std::int64_t done, std::int64_t total) {
-             progress.update(done, total);
-           }});
+      return load_models(checkpoint.directory, devices,
+                         {.dtype = loaded.dtype,
+                          .weights = loaded.weights.text,
+                          .vision_weights = loaded.weights.vision,
+                          .progress = [&](std::int64_t done, std::int64_t total) {
+                            progress.update(done, total);
+                          }});
     });
   };
   loaded.engine = with_exit_code(kExitDevice, [&] {

@@ -9,6 +9,7 @@
 #include "cardloom/engine/engine.h"
 #include "cardloom/image/decode.h"
 #include "cardloom/models/chat.h"
+#include "cardloom/models/glm4v/memory_plan.h"
 #include "cardloom/models/registry.h"
 #include "cardloom/tokenizer/tokenizer.h"
 
@@ -39,6 +40,13 @@ void check_range(const char* name, std::int64_t value, std::int64_t low, std::in
 /// Failure(kExitUsage) if there is no such path, kExitDevice if this machine lacks it.
 [[nodiscard]] std::string chosen_isa(const CommonOptions& options);
 [[nodiscard]] DType dtype_of(const CommonOptions& options);
+/// As --weights and --vision-weights say, else as --dtype. Vision is bound by arithmetic, not by
+/// memory, and small errors in pictures are read by every later token: so it is not quantised
+/// unless asked for. Throws Failure(kExitUsage) for a format that there is not or that does not go
+/// with the dtype.
+[[nodiscard]] glm4v::WeightFormats formats_of(const CommonOptions& options);
+/// "q8:32", or "q8:32, vision bf16" where they differ.
+[[nodiscard]] std::string formats_text(const glm4v::WeightFormats& formats);
 [[nodiscard]] DecodeOptions decode_options(const CommonOptions& options);
 
 /// pixel_values of a picture, and how long its making took.
@@ -91,9 +99,11 @@ struct LoadedEngine {
   int threads_per_card = 1;
   std::string instruction_path;
   DType dtype = DType::kBF16;
+  glm4v::WeightFormats weights;
   std::chrono::nanoseconds load_time{};
 
-  /// "2 cards x 1 thread, avx512_bf16, bf16".
+  /// "2 cards x 1 thread, avx512_bf16, bf16", and ", weights q8:32", ", vision weights q8:32" where
+  /// they are not what the dtype is.
   [[nodiscard]] std::string describe() const;
 };
 

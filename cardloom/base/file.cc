@@ -82,6 +82,18 @@ Result<MappedFile> MappedFile::open(const std::string& path, Location caller) {
   return mapped;
 }
 
+/// Only inside our own mapping: elsewhere the same advice may empty pages.
+void MappedFile::advise(std::span<const std::byte> part, int advice) const {
+  if (part.empty() || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(part.data()) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(part.data()) + part.size();
+  static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, advice));
+}
+
+void MappedFile::will_read(std::span<const std::byte> part) const { advise(part, MADV_WILLNEED); }
+void MappedFile::was_read(std::span<const std::byte> part) const { advise(part, MADV_DONTNEED); }
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),

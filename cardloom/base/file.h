@@ -30,7 +30,15 @@ class MappedFile {
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
   [[nodiscard]] const std::string& path() const { return path_; }
 
+  /// Tells the kernel that `part` of bytes() will be read soon, or not again: it reads ahead, or
+  /// takes the pages out of this process (they stay cached, and come back if they are read after
+  /// all). Hints: nothing happens if they cannot be followed.
+  void will_read(std::span<const std::byte> part) const;
+  void was_read(std::span<const std::byte> part) const;
+
  private:
+  void advise(std::span<const std::byte> part, int advice) const;
+
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::string path_;

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "cardloom/base/parallel.h"
 #include "cardloom/device/kernel_table.h"
 #include "cardloom/tensor/device_id.h"
 
@@ -24,6 +25,11 @@ class Device {
   virtual void bind_thread() = 0;
   /// How many threads (CPU) work on one kernel.
   [[nodiscard]] virtual int num_threads() const = 0;
+  /// Work of the host for the card on all of its threads, as a ParallelFor (a CPU card packs its
+  /// weights so). Only from a thread that bind_thread() moved here, and while no stream runs.
+  virtual void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& body) {
+    run_serially(count, body);
+  }
   /// The instruction path that decides the bits of results: "avx512_bf16", "avx2", "plain".
   [[nodiscard]] virtual std::string_view instruction_path() const = 0;
 };

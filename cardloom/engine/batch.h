@@ -6,6 +6,7 @@
 
 #include "cardloom/base/error.h"
 #include "cardloom/models/model.h"
+#include "cardloom/sampling/sampler.h"
 #include "cardloom/tensor/tensor.h"
 
 namespace cardloom {
@@ -42,6 +43,8 @@ struct StepPlan {
   std::vector<std::int32_t> block_tables;     ///< [S, max_blocks]; 0 beyond a sequence's need
   std::int64_t max_blocks = 0;
   std::vector<std::int32_t> logits_rows;  ///< [R], ascending
+  /// 0: whole rows of logits; else each rank tells so many of the largest of its part of each row.
+  std::int64_t num_candidates = 0;
   std::vector<ImageRowRange> image_rows;
 
   [[nodiscard]] std::int64_t num_rows() const {
@@ -49,12 +52,14 @@ struct StepPlan {
   }
 };
 
-/// What became of a step on one rank. The logits f32 [R, V] lie in the front end's own memory.
+/// What became of a step on one rank. Logits f32 [R, V], if the plan asks for
+/// them, lie in the front end's own memory.
 struct StepResult {
   std::optional<Error> error;
   /// Whether nothing of the step runs any more; if not, the rank is lost.
   bool is_drained = true;
   VisionCut vision_cut = VisionCut::kHeads;
+  std::vector<std::vector<Candidate>> candidates;  ///< [R] if the plan asks for them
   std::vector<Tensor> image_embeds;  ///< rank 0: f32 [rows, H] of each picture that wants_embeds
   std::uint64_t copies = 0;          ///< that layouts forced
   std::uint64_t copy_bytes = 0;

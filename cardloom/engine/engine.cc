@@ -72,7 +72,8 @@ class Engine::Impl {
   StepResult run(StepPlan plan);
   void reserve_blocks(Sequence& sequence, std::int64_t num_rows);
   void keep_prompt_logits(Sequence& sequence, const ScheduledRows& rows, std::int64_t logits_row);
-  SequenceEvent choose_token(Sequence& sequence, std::int64_t logits_row);
+  [[nodiscard]] std::int64_t candidates_for(const Rows& scheduled);
+  SequenceEvent choose_token(Sequence& sequence, StepResult& result, std::int64_t logits_row);
   FinishReason append(Sequence& sequence, std::int32_t token_id);
   void fail(const std::vector<std::uint64_t>& sequence_ids, const Error& error,
             std::vector<SequenceEvent>& events);
@@ -253,7 +254,25 @@ StepPlan Engine::Impl::plan_rows(const Rows& scheduled) {
     sequences.push_back(&sequence);
   }
   append_block_tables(plan, sequences);
+  plan.num_candidates = candidates_for(scheduled);
   return plan;
+}
+
+/// How many candidates of each row are enough for all that are sampled; 0 if somebody needs whole
+/// rows of logits (`check` compares them, too).
+std::int64_t Engine::Impl::candidates_for(const Rows& scheduled) {
+  if (fingerprints_) return 0;
+  std::int64_t most = 0;
+  for (const ScheduledRows& rows : scheduled) {
+    if (rows.num_logits == 0) continue;
+    const Sequence& sequence = active(rows.sequence);
+    const bool keeps_logits =
+        sequence.request().prompt_logits && rows.first_row < sequence.num_prompt_rows();
+    const std::int64_t needed = keeps_logits ? 0 : candidates_needed(sequence.request().sampling);
+    if (needed == 0) return 0;
+    most = std::max(most, needed);
+  }
+  return std::min(most, ranks_.model_info().vocab_size);
 }
 
 void Engine::Impl::run_rows(std::vector<SequenceEvent>& events) {
@@ -267,7 +286,7 @@ void Engine::Impl::run_rows(std::vector<SequenceEvent>& events) {
     sequences.push_back(&active(rows.sequence));
     ids.push_back(sequences.back()->id());
   }
-  const StepResult result = run(std::move(plan));
+  StepResult result = run(std::move(plan));
   if (result.error) return fail(ids, *result.error, events);
 
   std::int64_t logits_row = 0;
@@ -279,7 +298,7 @@ void Engine::Impl::run_rows(std::vector<SequenceEvent>& events) {
     keep_prompt_logits(sequence, rows, logits_row);
     logits_row += rows.num_logits;
     if (sequence.num_cached_rows < sequence.num_rows()) continue;  // more of the prompt to come
-    const SequenceEvent event = choose_token(sequence, logits_row - 1);
+    const SequenceEvent event = choose_token(sequence, result, logits_row - 1);
     events.push_back(event);
     if (event.finish != FinishReason::kNone) finish(sequence.id());
   }
@@ -296,13 +315,17 @@ void Engine::Impl::keep_prompt_logits(Sequence& sequence, const ScheduledRows& r
 }
 
 /// Samples; a row of logits without any number ends its sequence alone.
-SequenceEvent Engine::Impl::choose_token(Sequence& sequence, std::int64_t logits_row) {
+SequenceEvent Engine::Impl::choose_token(Sequence& sequence, StepResult& result,
+                                         std::int64_t logits_row) {
   SequenceEvent event{.sequence_id = sequence.id()};
   try {
-    const std::int64_t row = sequence.num_rows();
+    const SamplingParams& sampling = sequence.request().sampling;
+    const auto position = static_cast<std::uint64_t>(sequence.position(sequence.num_rows()));
     const std::int32_t token_id =
-        sample(ranks_.logits(logits_row), sequence.request().sampling, sequence.tokens(),
-               static_cast<std::uint64_t>(sequence.position(row)));
+        result.candidates.empty()
+            ? sample(ranks_.logits(logits_row), sampling, sequence.tokens(), position)
+            : sample_candidates(std::move(result.candidates[static_cast<std::size_t>(logits_row)]),
+                                ranks_.model_info().vocab_size, sampling, position);
     event.finish = append(sequence, token_id);
     if (event.finish != FinishReason::kStop) event.token_id = token_id;
   } catch (const Exception& failure) {

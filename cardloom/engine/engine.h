@@ -68,12 +68,6 @@ struct SequenceTimes {
   VisionCut vision_cut = VisionCut::kHeads;
 };
 
-/// Sums over the operator logs of all ranks since load.
-struct LayoutCopies {
-  std::uint64_t copies = 0;
-  std::uint64_t bytes = 0;
-};
-
 /// Runs sequences on the cards, several at once: KV cache in blocks, prompts in chunks, one token a
 /// sequence and step. One thread uses it.
 class Engine {
@@ -116,6 +110,7 @@ class Engine {
   /// Ranks' operator logs; read while no step runs.
   [[nodiscard]] const OpLog& op_log(int rank) const;
   [[nodiscard]] int world_size() const;
+  /// Summed over all ranks since load.
   [[nodiscard]] LayoutCopies layout_copies() const;
   /// Bytes reserved on one card: weights are the model's own affair.
   struct ReservedBytes {

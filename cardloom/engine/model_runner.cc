@@ -37,8 +37,10 @@ std::int64_t product(const char* what, std::initializer_list<std::int64_t> facto
 }
 
 std::int64_t workspace_bytes(const Model& model, const RankLimits& limits) {
-  const std::int64_t forward =
-      model.forward_workspace_bytes(limits.max_step_rows, limits.max_logits_rows);
+  const std::int64_t T = limits.max_step_rows;
+  const std::int64_t R = std::min(limits.max_logits_rows, T);
+  const std::int64_t forward = std::max(model.forward_workspace_bytes(T, R),
+                                        model.forward_workspace_bytes(T, std::min(R, T - 1)));
   if (model.info().image_rows == 0) return forward;
   return std::max(forward, model.encode_workspace_bytes(limits.max_pictures));
 }
@@ -50,6 +52,10 @@ Error error_of(const std::exception& failure) {
                       "free memory or use a smaller prompt chunk");
   }
   return make_error(ErrorCode::kInternal, failure.what());
+}
+
+TensorView candidates_of(const Tensor& tensor, std::int64_t num_rows, std::int64_t count) {
+  return tensor.view().slice(0, 0, num_rows).slice(1, 0, count);
 }
 
 float load_f32(const std::byte* from, DType dtype) {
@@ -68,7 +74,8 @@ RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
   bytes.workspace = workspace_bytes(model, limits);
   bytes.pictures = product("encoded pictures", {limits.num_picture_slots, info.image_rows,
                                                 info.hidden_size, size_of(info.dtype)});
-  bytes.logits = product("logits", {limits.max_logits_rows, info.vocab_size, 4});
+  bytes.logits =
+      product("logits", {limits.max_logits_rows, info.vocab_size + 2 * kMaxCandidates, 4});
   return bytes;
 }
 
@@ -84,6 +91,8 @@ ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const
                 {limits.num_picture_slots, model.info().image_rows, model.info().hidden_size},
                 device.id()),
       logits_(logits),
+      candidate_logits_(DType::kF32, {limits.max_logits_rows, kMaxCandidates}, device.id()),
+      candidate_ids_(DType::kI32, {limits.max_logits_rows, kMaxCandidates}, device.id()),
       stream_(device, log_, stream) {
   stream_.set_failure_hook([this](const Error& error) { comm_.abort(error); });
   thread_ = std::thread([this] { serve(); });
@@ -152,6 +161,7 @@ StepResult ModelRunner::run(const StepPlan& plan) {
       encode(plan, result);
     }
     stream_.synchronize();
+    take_candidates(plan, result);
     copy_embeds(plan, result);
   } catch (const std::exception& failure) {
     result.error = error_of(failure);
@@ -194,7 +204,27 @@ void ModelRunner::forward(const StepPlan& plan) {
       .image_rows = image_rows_,
   };
   const auto num_logits = static_cast<std::int64_t>(plan.logits_rows.size());
-  model_.forward(context(), input, kv_cache_, logits_.slice(0, 0, num_logits));
+  ModelOutput output;
+  if (plan.num_candidates == 0) {
+    output.logits = logits_.slice(0, 0, num_logits);
+  } else {
+    output.candidate_logits = candidates_of(candidate_logits_, num_logits, plan.num_candidates);
+    output.candidate_ids = candidates_of(candidate_ids_, num_logits, plan.num_candidates);
+  }
+  model_.forward(context(), input, kv_cache_, output);
+}
+
+void ModelRunner::take_candidates(const StepPlan& plan, StepResult& result) const {
+  if (plan.num_candidates == 0 || !plan.pictures.empty()) return;
+  result.candidates.resize(plan.logits_rows.size());
+  for (std::size_t row = 0; row < result.candidates.size(); ++row) {
+    const auto r = static_cast<std::int64_t>(row);
+    for (std::int64_t i = 0; i < plan.num_candidates; ++i) {
+      const std::int32_t id = *candidate_ids_.view().at<std::int32_t>(r, i);
+      if (id < 0) break;  // this rank's part has no more
+      result.candidates[row].push_back({*candidate_logits_.view().at<float>(r, i), id});
+    }
+  }
 }
 
 void ModelRunner::copy_embeds(const StepPlan& plan, StepResult& result) const {
@@ -212,13 +242,11 @@ void ModelRunner::copy_embeds(const StepPlan& plan, StepResult& result) const {
   }
 }
 
-/// The ring forgets, so what is new in it is added up after every step.
 void ModelRunner::count_copies(StepResult& result) {
-  for (const OpRecord& record : log_.snapshot(counted_sequence_)) {
-    result.copies += record.copies;
-    result.copy_bytes += record.copy_bytes;
-  }
-  counted_sequence_ = log_.last_sequence();
+  const LayoutCopies total = log_.layout_copies();
+  result.copies = total.copies - counted_.copies;
+  result.copy_bytes = total.bytes - counted_.bytes;
+  counted_ = total;
 }
 
 }  // namespace cardloom

@@ -68,6 +68,7 @@ class ModelRunner {
   StepResult run(const StepPlan& plan);
   void encode(const StepPlan& plan, StepResult& result);
   void forward(const StepPlan& plan);
+  void take_candidates(const StepPlan& plan, StepResult& result) const;
   void copy_embeds(const StepPlan& plan, StepResult& result) const;
   void count_copies(StepResult& result);
   [[nodiscard]] StepContext context();
@@ -85,11 +86,13 @@ class ModelRunner {
   KvCache kv_cache_;
   Tensor pictures_;  ///< the model's dtype [num_picture_slots, image_rows, H]
   TensorView logits_;
+  Tensor candidate_logits_;            ///< f32 [max_logits_rows, kMaxCandidates]
+  Tensor candidate_ids_;               ///< i32, likewise
   std::vector<PictureJob> jobs_;       ///< of the running step; kernels may look at them until
   std::vector<ImageRows> image_rows_;  ///< it is drained, even if it failed while being launched
   Trace* trace_ = nullptr;
   std::shared_ptr<const StepPlan> stuck_plan_;  ///< a kernel that never ended may still read it
-  std::uint64_t counted_sequence_ = 0;  ///< log records up to here are in a StepResult's copies
+  LayoutCopies counted_;                        ///< of the log, already told in a StepResult
   Stream stream_;       ///< behind all that its kernels use: it ends when the last of them has
   std::thread thread_;  ///< last: it uses everything above
 };

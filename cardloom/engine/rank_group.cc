@@ -184,6 +184,11 @@ StepResult RankGroup::run(StepPlan plan) {
     all.is_drained = all.is_drained && result.is_drained;
     all.copies += result.copies;
     all.copy_bytes += result.copy_bytes;
+    for (std::size_t row = 0; row < std::min(all.candidates.size(), result.candidates.size());
+         ++row) {
+      all.candidates[row].insert(all.candidates[row].end(), result.candidates[row].begin(),
+                                 result.candidates[row].end());
+    }
   }
   Communicator& comm = cards_.communicator(0);
   if (all.error || comm.aborted()) recover(all);

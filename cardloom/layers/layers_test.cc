@@ -62,6 +62,28 @@ TEST(LinearTest, ConvertsFromAnyAddress) {
   EXPECT_EQ(to_f32(rounded.view().at<bf16>()[2]), -3.0F);
 }
 
+TEST(LinearTest, ConvertsPieceByPiece) {
+  const std::int64_t count = (std::int64_t{1} << 19) + 3;
+  const Tensor from(DType::kF32, {count});
+  for (std::int64_t index = 0; index < count; ++index) {
+    from.view().at<float>()[index] = static_cast<float>(index);
+  }
+  const Tensor to(DType::kBF16, {count});
+  std::vector<std::int64_t> pieces;
+  convert_elements(from, to, [&](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+    for (std::int64_t piece = n - 1; piece >= 0; --piece) {  // in any order
+      pieces.push_back(piece);
+      body(piece);
+    }
+  });
+  EXPECT_THAT(pieces, ElementsAre(2, 1, 0));
+  bool right = true;
+  for (std::int64_t index = 0; index < count; ++index) {
+    right = right && to.view().at<bf16>()[index].bits == to_bf16(static_cast<float>(index)).bits;
+  }
+  EXPECT_TRUE(right);
+}
+
 TEST(LinearTest, RefusesToConvertWhatDoesNotFit) {
   const Tensor f32(DType::kF32, {4, 6});
   const Tensor i32(DType::kI32, {24});

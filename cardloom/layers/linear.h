@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cardloom/base/parallel.h"
 #include "cardloom/quant/packed_matrix.h"
 #include "cardloom/tensor/tensor.h"
 
@@ -35,6 +36,7 @@ struct LinearStorage {
 ///
 /// Rounds to nearest even. Throws kInvalidArgument on views that do not fit.
 void convert_elements(const TensorView& from, const TensorView& to,
+                      const ParallelFor& parallel = run_serially,
                       Location caller = Location::current());
 
 /// The elements of `from` (f32|bf16|f16, contiguous) in order, as f32 [n].

@@ -26,6 +26,16 @@ struct ModelInput {
   std::span<const ImageRows> image_rows;
 };
 
+/// What a step is to find out about the R rows asked for: one of the two, the same on every rank.
+struct ModelOutput {
+  TensorView logits{};  ///< f32 [R, V]: complete on every rank; rank 0: not wanted
+
+  /// f32 and i32 [R, k]: the k first of this rank's part of the vocabulary, as ops::top_k orders
+  /// and fills them. Ranks exchange nothing for it.
+  TensorView candidate_logits{};
+  TensorView candidate_ids{};
+};
+
 /// A picture to encode.
 struct PictureJob {
   TensorView pixel_values;  ///< f32 [3, S, S]
@@ -57,6 +67,7 @@ class Model {
 
   [[nodiscard]] virtual const ModelInfo& info() const = 0;
   /// Workspace that forward needs for T rows and R rows of logits, and encode for its pictures.
+  /// It grows with T and R, but R = T may need less than R = T - 1: nothing is selected then.
   [[nodiscard]] virtual std::int64_t forward_workspace_bytes(std::int64_t T,
                                                              std::int64_t R) const = 0;
   [[nodiscard]] virtual std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const = 0;
@@ -66,10 +77,10 @@ class Model {
   virtual VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
                            VisionCut cut) = 0;
 
-  /// Runs T rows through the model, appending their keys and values to `kv_cache`.
-  /// logits  f32 [R, V]: of the rows asked for, complete on every rank
+  /// Runs T rows through the model, appending their keys and values to `kv_cache`. A trace gets the
+  /// last layer's output and what follows of the rows asked for alone.
   virtual void forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
-                       const TensorView& logits) = 0;
+                       const ModelOutput& output) = 0;
 };
 
 }  // namespace cardloom

@@ -19,7 +19,13 @@ Models load_glm4v(const LoadedModelDirectory& directory, const std::vector<Devic
   glm4v::LoadOptions load{
       .devices = {},
       .bind_thread = [&](int rank) { devices[static_cast<std::size_t>(rank)]->bind_thread(); },
+      .parallel_for =
+          [&](int rank, std::int64_t count, const std::function<void(std::int64_t)>& body) {
+            devices[static_cast<std::size_t>(rank)]->parallel_for(count, body);
+          },
       .dtype = options.dtype,
+      .weights = options.weights,
+      .vision_weights = options.vision_weights,
       .progress = options.progress};
   for (const Device* device : devices) load.devices.push_back(device->id());
   const auto weights = std::make_shared<const glm4v::ModelWeights>(

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "cardloom/device/device.h"
 #include "cardloom/models/glm4v/config.h"
 #include "cardloom/models/model.h"
+#include "cardloom/quant/weight_format.h"
 
 namespace cardloom {
 
@@ -25,8 +27,10 @@ struct LoadedModelDirectory {
 Result<LoadedModelDirectory> open_model(const std::string& model_directory);
 
 struct ModelLoadOptions {
-  DType dtype = DType::kBF16;  ///< to compute in: kBF16 or kF32
-  /// Told the packed bytes so far and in all, over all ranks; one call at a time, on any thread.
+  DType dtype = DType::kBF16;                    ///< to compute in: kBF16 or kF32
+  std::optional<WeightFormat> weights{};         ///< as glm4v::LoadOptions'
+  std::optional<WeightFormat> vision_weights{};  ///< likewise
+  /// As glm4v::LoadOptions' progress.
   std::function<void(std::int64_t done, std::int64_t total)> progress{};
 };
 

@@ -106,6 +106,12 @@ void OpLog::set_state(OpRecord& record, OpState state) {
   std::atomic_ref<OpState>(record.state).store(state, std::memory_order_release);
 }
 
+void OpLog::finish(OpRecord& record, OpState state) {
+  copies_.copies += record.copies;
+  copies_.bytes += record.copy_bytes;
+  set_state(record, state);
+}
+
 OpState OpLog::state(const OpRecord& record) {
   // atomic_ref wants a mutable object; the load does not write.
   return std::atomic_ref<OpState>(const_cast<OpState&>(record.state))
@@ -242,6 +248,8 @@ std::string_view to_string(OpId op) {
       return "add";
     case OpId::kScale:
       return "scale";
+    case OpId::kTopK:
+      return "top_k";
   }
   return "?";
 }

@@ -22,6 +22,12 @@ struct Operand {
 
 struct OpLogMemory;
 
+/// Packs and copies that layouts forced.
+struct LayoutCopies {
+  std::uint64_t copies = 0;
+  std::uint64_t bytes = 0;
+};
+
 /// One rank's ring of operator records: the spine of error reports, the layout audit, `check` and
 /// the per-stage timings.
 ///
@@ -45,6 +51,9 @@ class OpLog {
   OpRecord& open(OpId op, const Operand* operands, int num_operands, Location caller);
 
   static void set_state(OpRecord& record, OpState state);
+  /// Ends an operator that ran: kDone or kFailed, its copies added to layout_copies(). For the
+  /// executor.
+  void finish(OpRecord& record, OpState state);
   [[nodiscard]] static OpState state(const OpRecord& record);
 
   /// The step that records opened from now on belong to.
@@ -75,6 +84,8 @@ class OpLog {
   /// rank's own thread. Its times and counts may be changing.
   [[nodiscard]] const OpRecord* find(OpState state) const;
   [[nodiscard]] std::uint64_t last_sequence() const { return sequence_; }
+  /// Of all operators that have ended, also those that the ring has forgotten.
+  [[nodiscard]] LayoutCopies layout_copies() const { return copies_; }
 
   static constexpr int kNumRecords = 2048;
 
@@ -102,6 +113,7 @@ class OpLog {
   int world_size_;
   std::uint64_t sequence_ = 0;
   std::uint32_t step_id_ = 0;
+  LayoutCopies copies_;  ///< written by the executor, read while it is idle
   std::vector<std::uint32_t> scope_stack_;
   /// By site id; literals, so that an Error may keep them longer than the log lives. Sized once:
   /// the executor reads while the launching thread adds.

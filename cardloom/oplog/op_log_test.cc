@@ -46,5 +46,17 @@ TEST(OpLog, ScopesAreInternedOnceAndNest) {
   }
 }
 
+TEST(OpLog, CountsCopiesAlsoOfWhatTheRingForgot) {
+  OpLog log;
+  for (int launch = 0; launch < 3 * OpLog::kNumRecords; ++launch) {
+    OpRecord& record = log.open(OpId::kCopy, nullptr, 0, Location::current());
+    record.copies = 2;
+    record.copy_bytes = 100;
+    log.finish(record, launch % 2 == 0 ? OpState::kDone : OpState::kFailed);
+  }
+  EXPECT_EQ(log.layout_copies().copies, 6U * OpLog::kNumRecords);
+  EXPECT_EQ(log.layout_copies().bytes, 300U * OpLog::kNumRecords);
+}
+
 }  // namespace
 }  // namespace cardloom

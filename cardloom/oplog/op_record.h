@@ -26,8 +26,9 @@ enum class OpId : std::uint8_t {
   kCopy,
   kAdd,
   kScale,
+  kTopK,
 };
-inline constexpr int kNumOps = static_cast<int>(OpId::kScale) + 1;
+inline constexpr int kNumOps = static_cast<int>(OpId::kTopK) + 1;
 
 /// "matmul_all_reduce".
 [[nodiscard]] std::string_view to_string(OpId op);

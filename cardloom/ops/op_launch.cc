@@ -122,7 +122,7 @@ void OpLaunch::finish(Stream& stream, OpRecord& record) {
       if (options.launch_blocking >= 2) require_finite(view);
     }
   }
-  OpLog::set_state(record, OpState::kDone);
+  stream.log().finish(record, OpState::kDone);
 }
 
 void OpLaunch::fail(Stream& stream, OpRecord& record, const std::exception& failure) {

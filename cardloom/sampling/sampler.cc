@@ -5,17 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "cardloom/sampling/philox.h"
 
 namespace cardloom {
 namespace {
-
-struct Candidate {
-  float logit = 0;
-  std::int32_t id = 0;
-};
 
 /// A total order (NaN is no candidate), so that every sort of the same candidates is the same.
 bool comes_first(const Candidate& a, const Candidate& b) {
@@ -132,7 +128,31 @@ std::int32_t draw(std::vector<Candidate> candidates, const SamplingParams& param
   return ranking.at(0).id;
 }
 
+[[noreturn]] void throw_no_number(std::int64_t num_logits, std::uint64_t position,
+                                  Location caller) {
+  throw_error(ErrorCode::kDataLoss, fmt::format("all {} logits are NaN", num_logits),
+              fmt::format("of the token at position {}", position),
+              "run again with CARDLOOM_LAUNCH_BLOCKING=2, which names the first operator whose "
+              "output is no number",
+              caller);
+}
+
+/// `candidates` are in order of id, and at least one.
+std::int32_t choose(std::vector<Candidate> candidates, const SamplingParams& params,
+                    std::uint64_t position) {
+  if (params.temperature == 0) {
+    return std::min_element(candidates.begin(), candidates.end(), comes_first)->id;
+  }
+  return draw(std::move(candidates), params, uniform(params.seed, position));
+}
+
 }  // namespace
+
+std::int64_t candidates_needed(const SamplingParams& params) {
+  if (params.repetition_penalty != 1) return 0;
+  if (params.temperature == 0) return 1;
+  return params.top_k >= 1 && params.top_k < kMaxCandidates ? params.top_k + 1 : 0;
+}
 
 std::int32_t sample(std::span<const float> logits, const SamplingParams& params,
                     std::span<const std::int32_t> previous_tokens, std::uint64_t position,
@@ -145,16 +165,19 @@ std::int32_t sample(std::span<const float> logits, const SamplingParams& params,
   }
   std::vector<Candidate> candidates = penalised(logits, params.repetition_penalty, previous_tokens);
   if (candidates.empty()) {
-    throw_error(ErrorCode::kDataLoss, fmt::format("all {} logits are NaN", logits.size()),
-                fmt::format("of the token at position {}", position),
-                "run again with CARDLOOM_LAUNCH_BLOCKING=2, which names the first operator whose "
-                "output is no number",
-                caller);
+    throw_no_number(static_cast<std::int64_t>(logits.size()), position, caller);
   }
-  if (params.temperature == 0) {
-    return std::min_element(candidates.begin(), candidates.end(), comes_first)->id;
-  }
-  return draw(std::move(candidates), params, uniform(params.seed, position));
+  return choose(std::move(candidates), params, position);
+}
+
+std::int32_t sample_candidates(std::vector<Candidate> candidates, std::int64_t num_logits,
+                               const SamplingParams& params, std::uint64_t position,
+                               Location caller) {
+  validate(params, caller).or_throw();
+  if (candidates.empty()) throw_no_number(num_logits, position, caller);
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  return choose(std::move(candidates), params, position);
 }
 
 }  // namespace cardloom

@@ -2,11 +2,27 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "cardloom/base/location.h"
 #include "cardloom/sampling/sampling_params.h"
 
 namespace cardloom {
+
+/// A token and its logit.
+struct Candidate {
+  float logit = 0;
+  std::int32_t id = 0;
+};
+
+/// What `candidates_needed` may ask for at the most.
+inline constexpr std::int64_t kMaxCandidates = 65;
+
+/// How many of the largest logits (equal ones: the lower ids) are enough to choose as from all of
+/// them; 0: it takes all. 1 if greedy; top_k + 1 if top_k is at most 64, since beside the k kept it
+/// matters only whether there are more; never enough with a repetition penalty, which moves logits
+/// that are not among the largest.
+[[nodiscard]] std::int64_t candidates_needed(const SamplingParams& params);
 
 /// The next token's id, chosen from its logits.
 ///
@@ -31,5 +47,12 @@ namespace cardloom {
 [[nodiscard]] std::int32_t sample(std::span<const float> logits, const SamplingParams& params,
                                   std::span<const std::int32_t> previous_tokens,
                                   std::uint64_t position, Location caller = Location::current());
+
+/// The same answer from the candidates_needed(params) largest logits or more of them, in any order;
+/// all that are no NaN if there are fewer. Throws as sample does; `num_logits` there were in all.
+[[nodiscard]] std::int32_t sample_candidates(std::vector<Candidate> candidates,
+                                             std::int64_t num_logits, const SamplingParams& params,
+                                             std::uint64_t position,
+                                             Location caller = Location::current());
 
 }  // namespace cardloom

@@ -226,5 +226,72 @@ TEST(StopChecker, StopsAtAnyStopIdAndAtTheLimit) {
   EXPECT_EQ(StopChecker().check(1, 1'000'000), Verdict::kGoOn);
 }
 
+/// What ranks tell: the first `needed` of each of `num_parts` parts of the vocabulary.
+std::vector<Candidate> candidates_of(const std::vector<float>& logits, std::int64_t needed,
+                                     std::size_t num_parts) {
+  std::vector<Candidate> all;
+  for (std::size_t part = 0; part < num_parts; ++part) {
+    std::vector<Candidate> own;
+    for (std::size_t id = logits.size() * part / num_parts;
+         id < logits.size() * (part + 1) / num_parts; ++id) {
+      if (!std::isnan(logits[id])) own.push_back({logits[id], static_cast<std::int32_t>(id)});
+    }
+    std::stable_sort(own.begin(), own.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.logit > b.logit; });
+    own.resize(std::min(own.size(), static_cast<std::size_t>(needed)));
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  return all;
+}
+
+TEST(SamplerCandidates, AreAskedForWhereTheyAreEnough) {
+  EXPECT_EQ(candidates_needed({}), 1);
+  EXPECT_EQ(candidates_needed({.top_k = 50}), 1);  // greedy
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_k = 50, .top_p = 0.8}), 51);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_k = 64}), kMaxCandidates);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_k = 65}), 0);
+  EXPECT_EQ(candidates_needed({.temperature = 1}), 0);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_p = 0.8}), 0);
+  EXPECT_EQ(candidates_needed({.repetition_penalty = 1.1}), 0);
+}
+
+TEST(SamplerCandidates, GiveTheAnswerOfAllLogits) {
+  std::vector<float> logits;
+  std::uint32_t state = 1;
+  for (int id = 0; id < 200; ++id) {
+    state = state * 1664525U + 1013904223U;
+    logits.push_back(static_cast<float>(state >> 28) * 0.5F);  // 16 levels: many equals
+  }
+  logits[17] = kNan;
+  std::vector<float> few_numbers(200, kNan);
+  for (const std::size_t id : {3U, 80U, 81U, 199U}) few_numbers[id] = logits[id];
+  std::vector<float> exact_k = few_numbers;  // as many numbers as top_k: nothing is cut off
+  exact_k[120] = 1;
+  for (const std::vector<float>& row : {logits, few_numbers, exact_k}) {
+    for (const SamplingParams& params :
+         {SamplingParams{}, SamplingParams{.temperature = 0.7, .top_k = 5},
+          SamplingParams{.temperature = 2, .top_k = 1},
+          SamplingParams{.temperature = 1.3, .top_k = 64, .top_p = 0.9, .seed = 7}}) {
+      for (const std::size_t num_parts : {1U, 2U, 3U, 8U}) {
+        for (std::uint64_t position = 0; position < 100; ++position) {
+          EXPECT_EQ(sample_candidates(candidates_of(row, candidates_needed(params), num_parts), 200,
+                                      params, position),
+                    sample(row, params, kNothing, position));
+        }
+      }
+    }
+  }
+}
+
+TEST(SamplerCandidates, NoneIsAnError) {
+  try {
+    (void)sample_candidates({}, 200, {}, 9);
+    FAIL();
+  } catch (const Exception& failure) {
+    EXPECT_EQ(failure.error().message, "all 200 logits are NaN");
+    EXPECT_EQ(failure.error().detail, "of the token at position 9");
+  }
+}
+
 }  // namespace
 }  // namespace cardloom

@@ -60,4 +60,14 @@ Result<TensorView> SafetensorsFile::tensor(std::string_view name) const {
   return view;
 }
 
+std::span<const std::byte> SafetensorsFile::data_of(std::string_view name) const {
+  const SafetensorInfo* info = find(name);
+  if (info == nullptr) return {};
+  return file_.bytes().subspan(static_cast<std::size_t>(header_.data_begin + info->begin),
+                               static_cast<std::size_t>(info->end - info->begin));
+}
+
+void SafetensorsFile::will_read(std::string_view name) const { file_.will_read(data_of(name)); }
+void SafetensorsFile::was_read(std::string_view name) const { file_.was_read(data_of(name)); }
+
 }  // namespace cardloom

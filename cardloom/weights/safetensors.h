@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,10 +40,16 @@ class SafetensorsFile {
   /// or it has more than 4 axes.
   [[nodiscard]] Result<TensorView> tensor(std::string_view name) const;
 
+  /// As MappedFile's: the data of `name` will be read soon, or not again. No such tensor: nothing.
+  void will_read(std::string_view name) const;
+  void was_read(std::string_view name) const;
+
   [[nodiscard]] const SafetensorsHeader& header() const { return header_; }
   [[nodiscard]] const std::string& path() const { return file_.path(); }
 
  private:
+  [[nodiscard]] std::span<const std::byte> data_of(std::string_view name) const;
+
   MappedFile file_;
   SafetensorsHeader header_;
 };

@@ -195,4 +195,13 @@ Result<TensorView> WeightStore::tensor(std::string_view name) const {
   return shards_.find(entry->shard)->second.tensor(name);
 }
 
+void WeightStore::will_read(std::string_view name) const {
+  if (const TensorIndexEntry* entry = find(name))
+    shards_.find(entry->shard)->second.will_read(name);
+}
+
+void WeightStore::was_read(std::string_view name) const {
+  if (const TensorIndexEntry* entry = find(name)) shards_.find(entry->shard)->second.was_read(name);
+}
+
 }  // namespace cardloom

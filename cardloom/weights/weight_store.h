@@ -61,6 +61,11 @@ class WeightStore {
   /// May be called from several threads at once.
   [[nodiscard]] Result<TensorView> tensor(std::string_view name) const;
 
+  /// As SafetensorsFile's. Several threads may read a tensor that one of them says was read: it
+  /// costs the others time, nothing else.
+  void will_read(std::string_view name) const;
+  void was_read(std::string_view name) const;
+
   /// The whole index; `unindexed_names` are the surplus ones.
   [[nodiscard]] const TensorIndex& index() const { return index_; }
 

@@ -54,6 +54,20 @@ TEST(WeightStore, OpensTheTinyCheckpoint) {
   EXPECT_EQ(bytes, 523432);  // total_size of the index
 }
 
+TEST(WeightStore, HintsChangeNoData) {
+  const WeightStore store = WeightStore::open(kTiny).value_or_throw();
+  for (const TensorIndexEntry& entry : store.index().entries) {
+    const TensorView view = store.tensor(entry.name).value_or_throw();
+    const auto size = static_cast<std::size_t>(view.num_elements() * size_of(view.dtype));
+    const std::vector<std::byte> before(view.data, view.data + size);
+    store.will_read(entry.name);
+    store.was_read(entry.name);
+    EXPECT_EQ(std::vector<std::byte>(view.data, view.data + size), before) << entry.name;
+  }
+  store.will_read("none");
+  store.was_read("none");
+}
+
 TEST(WeightStore, OpensASingleFile) {
   const TemporaryFolder folder;
   const Tensor x(DType::kF32, {2, 3});

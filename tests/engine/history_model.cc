@@ -8,6 +8,7 @@
 
 #include "cardloom/backend/cpu/cpu_device.h"
 #include "cardloom/ops/op_launch.h"
+#include "cardloom/ops/top_k.h"
 
 namespace cardloom::testing {
 namespace {
@@ -173,7 +174,7 @@ HistoryModel::HistoryModel(Communicator& comm, std::shared_ptr<HistoryModelContr
 }
 
 std::int64_t HistoryModel::forward_workspace_bytes(std::int64_t T, std::int64_t R) const {
-  return T * 4 + R * 4 + 128;
+  return T * 4 + R * kHistoryVocab * 4 + 128;
 }
 std::int64_t HistoryModel::encode_workspace_bytes(std::int64_t num_pictures) const {
   return num_pictures * 64;
@@ -211,7 +212,7 @@ VisionCut HistoryModel::encode(const StepContext& step, std::span<const PictureJ
 }
 
 void HistoryModel::forward(const StepContext& step, const ModelInput& input,
-                           const KvCache& kv_cache, const TensorView& logits) {
+                           const KvCache& kv_cache, const ModelOutput& output) {
   ++num_forward_;
   const std::int64_t T = input.token_ids.shape[0];
   if (comm_.rank() == 0) {
@@ -219,7 +220,9 @@ void HistoryModel::forward(const StepContext& step, const ModelInput& input,
     control_->max_rows_seen = std::max(control_->max_rows_seen, T);
   }
   const TensorView values = step.workspace.take(DType::kF32, {T});
-  (void)step.workspace.take(DType::kF32, {logits.shape[0]});
+  const std::int64_t R = input.logits_rows.shape[0];
+  const TensorView logits =
+      output.logits.rank > 0 ? output.logits : step.workspace.take(DType::kF32, {R, kHistoryVocab});
   for (std::int64_t row = 0; row < T; ++row) {
     *values.at<float>(row) = std::numeric_limits<float>::quiet_NaN();
   }
@@ -252,6 +255,11 @@ void HistoryModel::forward(const StepContext& step, const ModelInput& input,
   OpLaunch launch(step.stream, OpId::kScale, {in(input.logits_rows), out(logits)},
                   Location::current());
   launch.enqueue<LogitsArgs>(DType::kI8, history_logits_kernel, args);
+  if (output.logits.rank > 0) return;
+  const std::int64_t begin = first_column(comm_.rank(), comm_.world_size());
+  const std::int64_t end = first_column(comm_.rank() + 1, comm_.world_size());
+  ops::top_k(step.stream, logits.slice(1, begin, end), begin, output.candidate_logits,
+             output.candidate_ids);
 }
 
 std::vector<float> history_logits(const std::vector<HistoryRow>& history) {

@@ -50,7 +50,7 @@ class HistoryModel final : public Model {
   VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
                    VisionCut cut) override;
   void forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
-               const TensorView& logits) override;
+               const ModelOutput& output) override;
 
  private:
   [[nodiscard]] bool fails_now(const Fault::Kind& kind, bool in_encode) const;

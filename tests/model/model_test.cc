@@ -145,7 +145,8 @@ TEST_F(ModelTest, NoRowsOfLogitsWanted) {
     *lens.view().at<std::int32_t>(row) = row + 1;
   }
   const Tensor blocks(DType::kI32, {1, 4});
-  Workspace workspace(model.forward_workspace_bytes(4, 4));
+  Workspace workspace(
+      std::max(model.forward_workspace_bytes(4, 3), model.forward_workspace_bytes(4, 4)));
   const auto logits_of = [&](const std::vector<std::int32_t>& wanted) {
     Tensor rows(DType::kI32, {static_cast<std::int64_t>(wanted.size())});
     std::copy(wanted.begin(), wanted.end(), rows.view().at<std::int32_t>());
@@ -158,7 +159,8 @@ TEST_F(ModelTest, NoRowsOfLogitsWanted) {
                            .block_tables = blocks,
                            .logits_rows = rows,
                            .image_rows = {}};
-    model.forward({card.stream, group.communicator(0), workspace}, input, cache, logits);
+    model.forward({card.stream, group.communicator(0), workspace}, input, cache,
+                  {.logits = logits});
     card.stream.synchronize();
     return logits;
   };
@@ -167,6 +169,8 @@ TEST_F(ModelTest, NoRowsOfLogitsWanted) {
   const Tensor some = logits_of({0, 2, 3});  // two runs of neighbours
   EXPECT_TRUE(same_bits(some.view().slice(0, 0, 1), all.view().slice(0, 0, 1)));
   EXPECT_TRUE(same_bits(some.view().slice(0, 1, 3), all.view().slice(0, 2, 4)));
+  EXPECT_TRUE(same_bits(logits_of({3}), all.view().slice(0, 3, 4)));  // neighbours: no copies
+  EXPECT_TRUE(same_bits(logits_of({1, 2}), all.view().slice(0, 1, 3)));
   EXPECT_THAT(message_of([&] {
                 static_cast<void>(logits_of({1, 4}));
               }),

@@ -200,7 +200,7 @@ Tensor ModelUnderTest::forward(const TestPrompt& prompt, std::int64_t begin, std
   run([&](const Model& each) { return each.forward_workspace_bytes(T, T); }, trace,
       [&](int rank, const StepContext& step) {
         const auto place = static_cast<std::size_t>(rank);
-        model(rank).forward(step, input.view(), *ranks_[place]->cache, logits[place]);
+        model(rank).forward(step, input.view(), *ranks_[place]->cache, {.logits = logits[place]});
       });
   for (std::size_t place = 1; place < ranks_.size(); ++place) {
     EXPECT_TRUE(same_bits(logits[place], logits[0])) << "rank " << place;

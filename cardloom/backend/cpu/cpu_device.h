@@ -28,6 +28,9 @@ class CpuDevice final : public Device {
   [[nodiscard]] const KernelTable& kernels() const override { return kernels_; }
   void bind_thread() override { pool_.bind_caller(); }
   [[nodiscard]] int num_threads() const override { return pool_.size(); }
+  void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& body) override {
+    pool_.parallel_for(count, [&body](std::int64_t index, int) { body(index); });
+  }
   [[nodiscard]] std::string_view instruction_path() const override { return to_string(isa_); }
 
   [[nodiscard]] Isa isa() const { return isa_; }

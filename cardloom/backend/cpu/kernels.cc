@@ -53,10 +53,13 @@ void add_row_kernels(KernelTable& table) {
     table.set<KvAppendArgs>(dtype, kv_append);
     table.set<PagedAttentionArgs>(dtype, paged_attention);
     table.set<AttentionArgs>(dtype, attention);
+    table.set<EmbeddingLookupArgs>(dtype, embedding_lookup);
   }
   for (int dtype = 0; dtype < kNumDTypes; ++dtype) {
     table.set<CopyArgs>(static_cast<DType>(dtype), copy);
+    table.set<AllGatherArgs>(static_cast<DType>(dtype), all_gather);
   }
+  table.set<TopKArgs>(DType::kF32, top_k);
 }
 
 void add_matrix_kernels(KernelTable& table) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cardloom/layers/row_selection.h"
 #include "cardloom/ops/elementwise.h"
 #include "cardloom/ops/matmul.h"
 #include "cardloom/ops/matmul_all_reduce.h"
@@ -27,17 +28,17 @@ DecoderLayer::DecoderLayer(const Glm4vConfig& config, const RankWeights& weights
       scale_(1.0F / std::sqrt(static_cast<float>(config.head_dim))) {}
 
 void DecoderLayer::forward(const StepContext& step, const ModelInput& input, const KvLayer& cache,
-                           const TensorView& hidden) const {
+                           const TensorView& hidden, const TensorView& wanted) const {
   const OpScope scope(step.stream.log(), "layers", index_);
-  attend(step, input, cache, hidden);
-  feed_forward(step, hidden);
+  attend(step, input, cache, hidden, wanted);
+  if (wanted.shape[0] > 0) feed_forward(step, wanted);
 }
 
 /// The attention's output takes the place of q in the packed qkv buffer: a row of it is read
 /// whole before it is written, and nobody needs q afterwards. So o reads rows of heads * D
 /// elements that lie (heads + 2 * kv_heads) * D apart.
 void DecoderLayer::attend(const StepContext& step, const ModelInput& input, const KvLayer& cache,
-                          const TensorView& hidden) const {
+                          const TensorView& hidden, const TensorView& wanted) const {
   const OpScope scope(step.stream.log(), "attention");
   const Workspace::Scope scratch(step.workspace);
   const std::int64_t T = hidden.shape[0];
@@ -49,23 +50,26 @@ void DecoderLayer::attend(const StepContext& step, const ModelInput& input, cons
   const TensorView qkv = step.workspace.take(hidden.dtype, {T, (heads_ + 2 * kv_heads_) * D});
   ops::matmul(step.stream, normed, weights_.qkv.weight.matrix(), qkv, {.bias = weights_.qkv.bias});
   const TensorView by_head = qkv.unflatten(1, D);  // [T, heads + 2 * kv_heads, D]
-  const TensorView q = by_head.slice(1, 0, heads_);
   const TensorView k = by_head.slice(1, heads_, heads_ + kv_heads_);
   const TensorView v = by_head.slice(1, heads_ + kv_heads_, heads_ + 2 * kv_heads_);
 
   const TensorView q_and_k = by_head.slice(1, 0, heads_ + kv_heads_);
   ops::rotary_embedding(step.stream, input.positions, cos_sin_, q_and_k);
   ops::kv_append(step.stream, k, v, input.slot_mapping, cache);
-  ops::paged_attention(step.stream, q, cache, input.block_tables, input.token_sequences,
-                       input.context_lens, q,
+  if (wanted.shape[0] == 0) return;
+
+  const auto rows_of = [&](const TensorView& view) {
+    return wanted.shape[0] == T ? view : select_rows(step, view, input.logits_rows);
+  };
+  const TensorView q = rows_of(by_head.slice(1, 0, heads_));
+  ops::paged_attention(step.stream, q, cache, input.block_tables, rows_of(input.token_sequences),
+                       rows_of(input.context_lens), q,
                        {.scale = scale_,
                         .first_head = first_head_,
                         .heads_per_group = heads_per_group_,
                         .first_group = first_group_});
-
-  const TensorView context = qkv.slice(1, 0, heads_ * D);
-  ops::matmul_all_reduce(step.stream, step.comm, context, weights_.o.weight.matrix(), hidden,
-                         {.residual = hidden});
+  ops::matmul_all_reduce(step.stream, step.comm, q.flatten(1), weights_.o.weight.matrix(), wanted,
+                         {.residual = wanted});
 }
 
 /// The product with `down` reads the gate half of gate_up in place: rows of I elements, 2 * I
@@ -88,10 +92,12 @@ void DecoderLayer::feed_forward(const StepContext& step, const TensorView& hidde
   ops::matmul_all_reduce(step.stream, step.comm, gate, down, hidden, {.residual = hidden});
 }
 
-std::int64_t DecoderLayer::workspace_bytes(DType dtype, std::int64_t T) const {
+std::int64_t DecoderLayer::workspace_bytes(DType dtype, std::int64_t T, std::int64_t R) const {
   const std::int64_t H = weights_.input_norm.view().shape[0];
+  const std::int64_t selected = Workspace::bytes_of(dtype, {R, heads_ * head_dim_}) +
+                                2 * Workspace::bytes_of(DType::kI32, {R});
   return Workspace::bytes_of(dtype, {T, H}) +
-         std::max(Workspace::bytes_of(dtype, {T, (heads_ + 2 * kv_heads_) * head_dim_}),
+         std::max(Workspace::bytes_of(dtype, {T, (heads_ + 2 * kv_heads_) * head_dim_}) + selected,
                   Workspace::bytes_of(dtype, {T, 2 * weights_.down.weight.matrix().K}));
 }
 

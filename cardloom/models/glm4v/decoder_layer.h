@@ -17,21 +17,25 @@ class DecoderLayer {
   /// `weights` must outlive this.
   DecoderLayer(const Glm4vConfig& config, const RankWeights& weights, std::int64_t index);
 
-  /// hidden += attention(norm(hidden)); hidden += swiglu(norm(hidden))
+  /// wanted += attention(norm(hidden)); wanted += swiglu(norm(wanted))
   ///
   /// hidden  the model's dtype  [T, H], contiguous; the same on every rank before and after
+  /// wanted  as hidden          hidden itself; or, in the last layer, rows input.logits_rows of it,
+  ///                            there or elsewhere: nobody reads the others any more, so only their
+  ///                            keys and values are computed. No rows are fine: the same on every
+  ///                            rank, so all leave the layer without meeting
   /// cache   this layer's keys and values: those of the T rows are appended
   ///
   /// Source: GLMBlock in modeling_chatglm.py of glm-4v-9b.
   void forward(const StepContext& step, const ModelInput& input, const KvLayer& cache,
-               const TensorView& hidden) const;
+               const TensorView& hidden, const TensorView& wanted) const;
 
-  /// What forward takes from the workspace for T rows.
-  [[nodiscard]] std::int64_t workspace_bytes(DType dtype, std::int64_t T) const;
+  /// What forward takes from the workspace for T rows, of which R < T are wanted, or all.
+  [[nodiscard]] std::int64_t workspace_bytes(DType dtype, std::int64_t T, std::int64_t R) const;
 
  private:
   void attend(const StepContext& step, const ModelInput& input, const KvLayer& cache,
-              const TensorView& hidden) const;
+              const TensorView& hidden, const TensorView& wanted) const;
   void feed_forward(const StepContext& step, const TensorView& hidden) const;
 
   const TextLayerWeights& weights_;

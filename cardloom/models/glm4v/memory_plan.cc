@@ -6,6 +6,7 @@
 
 #include "cardloom/base/error.h"
 #include "cardloom/base/integer_math.h"
+#include "cardloom/quant/packed_matrix.h"
 
 namespace cardloom::glm4v {
 namespace {
@@ -18,39 +19,50 @@ void require_count(std::int64_t count, const char* name, Location caller) {
               fmt::format("{} is {}, it must be 1 to {}", name, count, kMaxTokens), {}, {}, caller);
 }
 
-void add_text(const Glm4vConfig& config, const CardShare& share, WeightParts& parts) {
+/// What a part counts as: parameters, or bytes.
+struct Measure {
+  std::optional<WeightFormat> format;  ///< of products; empty: parameters
+  std::int64_t element = 1;            ///< what any other number counts as
+
+  [[nodiscard]] std::int64_t product(std::int64_t N, std::int64_t K) const {
+    if (!format) return N * K;
+    return N * K * packed_block_bytes(*format) / (kPanelColumns * k_per_block(*format));
+  }
+  [[nodiscard]] std::int64_t others(std::int64_t count) const { return count * element; }
+};
+
+void add_text(const Glm4vConfig& config, const CardShare& share, const Measure& measure,
+              WeightParts& parts) {
   const std::int64_t H = config.hidden_size;
   const std::int64_t D = config.head_dim;
   const std::int64_t qkv = (share.heads.size() + 2 * share.kv_groups.size()) * D;
-  parts.embedding = share.vocabulary.size() * H;
-  parts.text_attention = config.num_layers * (H + qkv * H + qkv + H * share.heads.size() * D);
-  parts.text_mlp = config.num_layers * (H + 3 * share.features.size() * H);
-  parts.lm_head = H + share.vocabulary.size() * H;
+  const std::int64_t features = share.features.size();
+  parts.embedding = measure.others(share.vocabulary.size() * H);
+  parts.text_attention = config.num_layers * (measure.others(H + qkv) + measure.product(qkv, H) +
+                                              measure.product(H, share.heads.size() * D));
+  parts.text_mlp = config.num_layers * (measure.others(H) + measure.product(2 * features, H) +
+                                        measure.product(H, features));
+  parts.lm_head = measure.others(H) + measure.product(share.vocabulary.size(), H);
 }
 
-void add_vision(const Glm4vConfig& config, const CardShare& share, WeightParts& parts) {
+void add_vision(const Glm4vConfig& config, const CardShare& share, const Measure& measure,
+                WeightParts& parts) {
   const VisionConfig& vision = *config.vision;
   const std::int64_t W = vision.hidden_size;
   const std::int64_t context = share.vision_heads.size() * vision.head_dim;
   const std::int64_t features = share.vision_features.size();
-  const std::int64_t attention = 3 * context * W + 3 * context + W * context + W;
-  const std::int64_t mlp = features * W + features + W * features + W;
+  const std::int64_t products = measure.product(3 * context, W) + measure.product(W, context) +
+                                measure.product(features, W) + measure.product(W, features);
+  const std::int64_t biases = 3 * context + W + features + W;
   const std::int64_t norms = 4 * W;
   const std::int64_t patch = vision.in_channels * vision.patch_size * vision.patch_size;
-  parts.vision =
-      W + W * patch + W + vision.num_positions * W + vision.num_layers * (attention + mlp + norms);
+  parts.vision = measure.others(2 * W + vision.num_positions * W) + measure.product(W, patch) +
+                 vision.num_layers * (products + measure.others(biases + norms));
   const std::int64_t H = config.hidden_size;
-  const std::int64_t conv = H * W * 4 + H;
-  parts.projector = conv + H * H + 2 * H + 3 * share.features.size() * H + 2 * H;  // last: boi, eoi
-}
-
-WeightParts times(const WeightParts& parts, std::int64_t factor) {
-  WeightParts product = parts;
-  for (std::int64_t* part : {&product.embedding, &product.text_attention, &product.text_mlp,
-                             &product.lm_head, &product.vision, &product.projector}) {
-    *part *= factor;
-  }
-  return product;
+  const std::int64_t I = share.features.size();
+  parts.projector = measure.product(H, W * 4) + measure.product(H, H) + measure.product(2 * I, H) +
+                    measure.product(H, I) +
+                    measure.others(H + 2 * H + 2 * H);  // conv's bias, norm, boi and eoi
 }
 
 std::int64_t text_workspace(const Glm4vConfig& config, const CardShare& share,
@@ -92,10 +104,15 @@ CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options
   CardMemory card;
   card.rank = rank;
   card.share = share_of_rank(config, options.tp, rank, caller);
-  add_text(config, card.share, card.parameters);
-  if (config.vision) add_vision(config, card.share, card.parameters);
   const std::int64_t element = size_of(options.dtype);
-  card.weights_bytes = times(card.parameters, element);
+  const WeightFormats formats =
+      weight_formats(options.dtype, options.weights, options.vision_weights, caller);
+  add_text(config, card.share, {}, card.parameters);
+  add_text(config, card.share, {formats.text, element}, card.weights_bytes);
+  if (config.vision) {
+    add_vision(config, card.share, {}, card.parameters);
+    add_vision(config, card.share, {formats.vision, element}, card.weights_bytes);
+  }
   card.kv_bytes_per_token =
       2 * card.share.kv_groups.size() * config.head_dim * config.num_layers * element;
   card.kv_bytes = card.kv_bytes_per_token * round_up(options.context_tokens, options.block_size);
@@ -123,16 +140,38 @@ CardShare share_of_rank(const Glm4vConfig& config, int tp, int rank, Location ca
   return share;
 }
 
+WeightFormats weight_formats(DType dtype, std::optional<WeightFormat> text,
+                             std::optional<WeightFormat> vision, Location caller) {
+  if (dtype != DType::kBF16 && dtype != DType::kF32) {
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("dtype is {}, it must be bf16 or f32", to_string(dtype)), {}, {},
+                caller);
+  }
+  const WeightFormat plain = dtype == DType::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16;
+  const WeightFormats formats{text.value_or(plain), vision.value_or(plain)};
+  for (const WeightFormat format : {formats.text, formats.vision}) {
+    if (activation_dtype(format) == dtype) continue;
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("weights are {}, but the model computes in {}", to_string(format),
+                            to_string(dtype)),
+                fmt::format("{} weights multiply with {} activations", to_string(format),
+                            to_string(activation_dtype(format))),
+                dtype == DType::kF32 ? "compute in bf16, or leave the weights in f32"
+                                     : "compute in f32, or choose bf16 or quantised weights",
+                caller);
+  }
+  return formats;
+}
+
 MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& options,
                        Location caller) {
   check_tp(options.tp, caller).or_throw();
-  if (options.dtype != DType::kBF16 && options.dtype != DType::kF32) {
-    throw_error(ErrorCode::kInvalidArgument,
-                fmt::format("dtype is {}, it must be bf16 or f32", to_string(options.dtype)), {},
-                {}, caller);
-  }
   MemoryPlan plan;
   plan.options = options;
+  const WeightFormats formats =
+      weight_formats(options.dtype, options.weights, options.vision_weights, caller);
+  plan.options.weights = formats.text;
+  plan.options.vision_weights = formats.vision;
   if (options.context_tokens == 0) plan.options.context_tokens = config.max_positions;
   require_count(plan.options.context_tokens, "context_tokens", caller);
   require_count(options.block_size, "block_size", caller);

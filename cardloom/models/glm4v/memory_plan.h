@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "cardloom/models/glm4v/config.h"
+#include "cardloom/quant/weight_format.h"
 #include "cardloom/tensor/dtype.h"
 #include "cardloom/weights/shard_plan.h"
 
@@ -23,13 +25,28 @@ struct CardShare {
 [[nodiscard]] CardShare share_of_rank(const Glm4vConfig& config, int tp, int rank,
                                       Location caller = Location::current());
 
+/// How the weights of products are packed. All others - norms, biases, embeddings - are not.
+struct WeightFormats {
+  WeightFormat text;    ///< qkv, o, gate_up, down, lm_head
+  WeightFormat vision;  ///< of the tower and the projector, convolutions too
+};
+
+/// The formats to compute with in `dtype`; empty: as `dtype`, unquantised.
+/// Throws kInvalidArgument if the dtype is neither bf16 nor f32 or a format multiplies with
+/// activations of another dtype.
+[[nodiscard]] WeightFormats weight_formats(DType dtype, std::optional<WeightFormat> text,
+                                           std::optional<WeightFormat> vision,
+                                           Location caller = Location::current());
+
 struct MemoryPlanOptions {
   int tp = 1;
-  DType dtype = DType::kBF16;       ///< of weights, KV cache and activations: kBF16 or kF32
-  std::int64_t context_tokens = 0;  ///< all sequences together; 0: max_positions
-  std::int64_t block_size = 16;     ///< tokens in a KV block
-  std::int64_t step_tokens = 2048;  ///< most rows in one step of the text model
-  std::int64_t step_sequences = 1;  ///< most sequences in one step: rows of logits
+  DType dtype = DType::kBF16;                    ///< of KV cache and activations: kBF16 or kF32
+  std::optional<WeightFormat> weights{};         ///< of the text model; empty: as dtype
+  std::optional<WeightFormat> vision_weights{};  ///< likewise
+  std::int64_t context_tokens = 0;               ///< all sequences together; 0: max_positions
+  std::int64_t block_size = 16;                  ///< tokens in a KV block
+  std::int64_t step_tokens = 2048;               ///< most rows in one step of the text model
+  std::int64_t step_sequences = 1;               ///< most sequences in one step: rows of logits
 };
 
 /// Parameters by part, in elements.
@@ -50,7 +67,7 @@ struct CardMemory {
   int rank = 0;
   CardShare share;
   WeightParts parameters;                   ///< elements
-  WeightParts weights_bytes;                ///< parameters x bytes of the dtype
+  WeightParts weights_bytes;                ///< parameters x bytes of their format
   std::int64_t kv_bytes_per_token = 0;      ///< K and V of this card's groups, all layers
   std::int64_t kv_bytes = 0;                ///< for the context, in whole blocks
   std::int64_t vision_workspace_bytes = 0;  ///< one picture
@@ -73,6 +90,9 @@ struct MemoryPlan {
 /// else (norms, biases of row-parallel products, patch and position embedding, conv, linear_proj,
 /// boi, eoi) is on every card. KV groups are on each card whose heads read them.
 ///
+/// Their bytes are those of the packed formats with scales; what fills up panels of 32 features and
+/// the last block of a K axis is left out (nothing or next to it at real sizes).
+///
 /// Workspace, e = bytes of the dtype, on this card h heads of D, g KV groups, f features, v rows of
 /// the vocabulary; r = 4 bytes of fp32 if tp > 1 (the shared buffer of the sum over ranks), else 0:
 ///   text    T = step_tokens, S = step_sequences:
@@ -84,8 +104,8 @@ struct MemoryPlan {
 /// The vision workspace is the larger of vision and projector; attention is tiled and needs no
 /// square matrix. The factor 3f is gate, up and their product.
 ///
-/// Throws kInvalidArgument if tp is not 1 to 8, the dtype is neither bf16 nor f32, or a number of
-/// tokens is negative, zero or above 2^28.
+/// Throws kInvalidArgument if tp is not 1 to 8, as weight_formats does, or if a number of tokens is
+/// negative, zero or above 2^28.
 [[nodiscard]] MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& options,
                                      Location caller = Location::current());
 

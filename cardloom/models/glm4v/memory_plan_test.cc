@@ -110,6 +110,46 @@ TEST(MemoryPlan, GivesCardsBeyondTheHeadsNone) {
   EXPECT_EQ(plan.cards[4].share.features.size(), 16);
 }
 
+TEST(MemoryPlan, CountsQuantisedWeightsWithTheirScales) {
+  const Glm4vConfig config = glm4v_9b();
+  const CardMemory plain = plan_memory(config, with_tp(1)).cards[0];
+  MemoryPlanOptions options;
+  options.weights = parse_weight_format("q8").value_or_throw();
+  const MemoryPlan plan = plan_memory(config, options);
+  EXPECT_EQ(to_string(*plan.options.weights), "q8:32");
+  EXPECT_EQ(to_string(*plan.options.vision_weights), "bf16");
+  const CardMemory& q8 = plan.cards[0];
+  EXPECT_EQ(q8.parameters.total(), plain.parameters.total());
+  EXPECT_EQ(q8.weights_bytes.vision, plain.weights_bytes.vision);
+  EXPECT_EQ(q8.weights_bytes.embedding, plain.weights_bytes.embedding);
+  // 32 numbers of a byte and a scale of two; the final norm as it was.
+  EXPECT_EQ(q8.weights_bytes.lm_head, 151552LL * 4096 / 32 * 34 + 2 * 4096);
+  options.weights = parse_weight_format("q4z:128").value_or_throw();
+  options.vision_weights = parse_weight_format("q4:64").value_or_throw();
+  const CardMemory q4 = plan_memory(config, options).cards[0];
+  EXPECT_EQ(q4.weights_bytes.lm_head, 151552LL * 4096 / 128 * 68 + 2 * 4096);
+  EXPECT_EQ(q4.weights_bytes.projector - 2 * 5 * 4096,
+            (4096LL * 4 * 1792 + 4096LL * 4096 + 3LL * 13696 * 4096) / 64 * 34);
+}
+
+TEST(MemoryPlan, RefusesFormatsThatDoNotGoWithTheDtype) {
+  const auto message = [](DType dtype, const char* text, const char* vision) {
+    try {
+      (void)weight_formats(dtype, parse_weight_format(text).value_or_throw(),
+                           parse_weight_format(vision).value_or_throw());
+    } catch (const Exception& failure) {
+      return failure.error().message;
+    }
+    return std::string("fine");
+  };
+  EXPECT_EQ(message(DType::kF32, "f32", "f32"), "fine");
+  EXPECT_EQ(message(DType::kBF16, "q4", "q8:128"), "fine");
+  EXPECT_EQ(message(DType::kF32, "q8", "f32"), "weights are q8:32, but the model computes in f32");
+  EXPECT_EQ(message(DType::kF32, "f32", "bf16"), "weights are bf16, but the model computes in f32");
+  EXPECT_EQ(message(DType::kBF16, "bf16", "f32"),
+            "weights are f32, but the model computes in bf16");
+}
+
 TEST(MemoryPlan, RefusesWhatDoesNotWork) {
   const Glm4vConfig config = glm4v_9b();
   EXPECT_THROW((void)plan_memory(config, with_tp(0)), Exception);

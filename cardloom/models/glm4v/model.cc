@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "cardloom/base/error.h"
+#include "cardloom/layers/row_selection.h"
 #include "cardloom/layers/trace.h"
 #include "cardloom/ops/all_gather.h"
 #include "cardloom/ops/elementwise.h"
 #include "cardloom/ops/embedding_lookup.h"
 #include "cardloom/ops/matmul.h"
 #include "cardloom/ops/rms_norm.h"
+#include "cardloom/ops/top_k.h"
 
 namespace cardloom::glm4v {
 namespace {
@@ -43,18 +45,6 @@ void require_shape(const TensorView& view, const char* name, const TensorView& w
   throw_error(ErrorCode::kInvalidArgument,
               fmt::format("{} is {}, the model needs {}", name, to_string(view), to_string(wanted)),
               {}, {}, caller);
-}
-
-/// Copies rows `indices` (ascending) of `from` to `to`, a run of neighbours at a time.
-void gather_rows(Stream& stream, const TensorView& from, const TensorView& indices,
-                 const TensorView& to) {
-  const std::int64_t R = indices.shape[0];
-  const auto row = [&](std::int64_t r) -> std::int64_t { return *indices.at<std::int32_t>(r); };
-  for (std::int64_t begin = 0, end = 0; begin < R; begin = end) {
-    end = begin + 1;
-    while (end < R && row(end) == row(end - 1) + 1) ++end;
-    ops::copy(stream, from.slice(0, row(begin), row(begin) + end - begin), to.slice(0, begin, end));
-  }
 }
 
 }  // namespace
@@ -88,10 +78,11 @@ Glm4vModel::Vision Glm4vModel::make_vision(const Glm4vConfig& config, const Visi
 
 std::int64_t Glm4vModel::forward_workspace_bytes(std::int64_t T, std::int64_t R) const {
   const std::int64_t H = config_.hidden_size;
-  const std::int64_t logits = Workspace::bytes_of(info_.dtype, {R, H}) +
-                              Workspace::bytes_of(DType::kF32, {R, own_.share.vocabulary.size()});
+  const std::int64_t selected = R < T ? R : 0;  // in the last layer; perhaps copied
+  const std::int64_t logits = Workspace::bytes_of(DType::kF32, {R, own_.share.vocabulary.size()});
   return Workspace::bytes_of(info_.dtype, {T, H}) +
-         std::max(layers_[0].workspace_bytes(info_.dtype, T), logits);
+         Workspace::bytes_of(info_.dtype, {selected, H}) +
+         std::max(layers_[0].workspace_bytes(info_.dtype, T, selected), logits);
 }
 
 std::int64_t Glm4vModel::picture_workspace_bytes(const Vision& vision) const {
@@ -162,7 +153,8 @@ void Glm4vModel::encode_picture(const StepContext& step, const Vision& vision,
 }
 
 /// Picture p on card p % tp, with the whole weights and nobody to wait for; then each card's rows
-/// go to all. A card's trace has the pictures that the card encodes.
+/// go to all: a rank that has none of a picture gives none of its columns. A card's trace has the
+/// pictures that the card encodes.
 void Glm4vModel::encode_apart(const StepContext& step, std::span<const PictureJob> pictures) {
   const StepContext alone{step.stream, alone_.communicator(0), step.workspace, step.trace};
   const auto tp = static_cast<std::size_t>(tp_);
@@ -176,19 +168,17 @@ void Glm4vModel::encode_apart(const StepContext& step, std::span<const PictureJo
       if (p == own) encode_picture(alone, *whole_vision_, pictures[p].pixel_values, mine, number);
     }
     const OpScope scope(step.stream.log(), "vision");
-    const TensorView columns = mine.transpose(0, 1);  // [H, rows]: the owner's are all of them
     for (std::size_t p = first; p < end; ++p) {
-      ops::all_gather(step.stream, step.comm, p == own ? columns : columns.slice(1, 0, 0), 0,
-                      pictures[p].embeds.transpose(0, 1));
+      ops::all_gather(step.stream, step.comm, p == own ? mine : mine.slice(1, 0, 0), 0,
+                      pictures[p].embeds);
     }
   }
 }
 
 /// All that can be seen before anything is launched.
-void Glm4vModel::check_input(const ModelInput& input, const TensorView& logits) const {
+void Glm4vModel::check_input(const ModelInput& input) const {
   const std::int64_t T = input.token_ids.shape[0];
   const std::int64_t R = input.logits_rows.shape[0];
-  require_shape(logits, "logits", make_view(nullptr, DType::kF32, {R, info_.vocab_size}));
   std::int64_t before = -1;
   for (std::int64_t r = 0; r < R; ++r) {
     const std::int64_t row = *input.logits_rows.at<std::int32_t>(r);
@@ -212,22 +202,38 @@ void Glm4vModel::check_input(const ModelInput& input, const TensorView& logits) 
   }
 }
 
+void Glm4vModel::check_output(const ModelOutput& output, std::int64_t R) const {
+  if (output.logits.rank > 0 || output.candidate_ids.rank == 0) {
+    require_shape(output.logits, "logits", make_view(nullptr, DType::kF32, {R, info_.vocab_size}));
+    return;
+  }
+  const std::int64_t k = output.candidate_ids.shape[output.candidate_ids.rank - 1];
+  require_shape(output.candidate_ids, "candidate_ids", make_view(nullptr, DType::kI32, {R, k}));
+  require_shape(output.candidate_logits, "candidate_logits",
+                make_view(nullptr, DType::kF32, {R, k}));
+}
+
 void Glm4vModel::forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
-                         const TensorView& logits) {
+                         const ModelOutput& output) {
   const std::int64_t T = input.token_ids.shape[0];
-  check_input(input, logits);
+  const std::int64_t R = input.logits_rows.shape[0];
+  check_input(input);
+  check_output(output, R);
   const Workspace::Scope scratch(step.workspace);
   const TensorView hidden = step.workspace.take(info_.dtype, {T, info_.hidden_size});
   embed(step, input, hidden);
 
   const OpScope scope(step.stream.log(), "text");
+  TensorView wanted = hidden;
   for (std::size_t index = 0; index < layers_.size(); ++index) {
-    layers_[index].forward(step, input, kv_cache.layer(static_cast<int>(index)), hidden);
+    const bool is_last = index + 1 == layers_.size();
+    if (is_last && R < T) wanted = select_rows(step, hidden, input.logits_rows);
+    layers_[index].forward(step, input, kv_cache.layer(static_cast<int>(index)), hidden, wanted);
     if (step.trace != nullptr) {
-      step.trace->capture(step.stream, fmt::format("text.layer.{}", index), hidden);
+      step.trace->capture(step.stream, fmt::format("text.layer.{}", index), wanted);
     }
   }
-  compute_logits(step, input, hidden, logits);
+  if (R > 0) compute_logits(step, wanted, output);
 }
 
 /// hidden = word embeddings; rows of pictures are replaced by their encoded rows.
@@ -242,30 +248,24 @@ void Glm4vModel::embed(const StepContext& step, const ModelInput& input,
   }
 }
 
-/// logits = lm_head(final_norm(hidden rows asked for)): each rank its part of the vocabulary. Rows
-/// nobody asks for are normed only for a trace, then in place: `hidden` ends here.
-void Glm4vModel::compute_logits(const StepContext& step, const ModelInput& input,
-                                const TensorView& hidden, const TensorView& logits) const {
-  const std::int64_t R = input.logits_rows.shape[0];
-  const auto eps = static_cast<float>(config_.rms_norm_eps);
-  const TensorView rows = step.workspace.take(hidden.dtype, {R, hidden.shape[1]});
+/// logits = lm_head(final_norm(rows)), normed in place: each rank its part of the vocabulary.
+void Glm4vModel::compute_logits(const StepContext& step, const TensorView& rows,
+                                const ModelOutput& output) const {
   {
     const OpScope scope(step.stream.log(), "final");
-    if (step.trace != nullptr) {
-      ops::rms_norm(step.stream, hidden, own_.final_norm, hidden, {.eps = eps});
-      step.trace->capture(step.stream, "text.final", hidden);
-    }
-    gather_rows(step.stream, hidden, input.logits_rows, rows);
-    if (step.trace == nullptr && R > 0) {
-      ops::rms_norm(step.stream, rows, own_.final_norm, rows, {.eps = eps});
-    }
+    ops::rms_norm(step.stream, rows, own_.final_norm, rows,
+                  {.eps = static_cast<float>(config_.rms_norm_eps)});
+    if (step.trace != nullptr) step.trace->capture(step.stream, "text.final", rows);
   }
-  if (R == 0) return;
   const OpScope scope(step.stream.log(), "lm_head");
   const IndexRange vocabulary = own_.share.vocabulary;
-  const TensorView local = step.workspace.take(DType::kF32, {R, vocabulary.size()});
+  const TensorView local = step.workspace.take(DType::kF32, {rows.shape[0], vocabulary.size()});
   ops::matmul(step.stream, rows, own_.lm_head.weight.matrix(), local);
-  ops::all_gather(step.stream, step.comm, local, vocabulary.begin, logits);
+  if (output.logits.rank > 0) {
+    ops::all_gather(step.stream, step.comm, local, vocabulary.begin, output.logits);
+  } else {
+    ops::top_k(step.stream, local, vocabulary.begin, output.candidate_logits, output.candidate_ids);
+  }
 }
 
 }  // namespace cardloom::glm4v

@@ -39,9 +39,9 @@ class Glm4vModel final : public Model {
                    VisionCut cut) override;
 
   /// Throws kInvalidArgument for rows of pictures that leave the step or given to a text model,
-  /// rows of logits that leave it, or logits of another shape.
+  /// rows of logits that leave it, or outputs of another shape.
   void forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
-               const TensorView& logits) override;
+               const ModelOutput& output) override;
 
  private:
   /// Tower and projector of one cut.
@@ -58,10 +58,11 @@ class Glm4vModel final : public Model {
   void encode_apart(const StepContext& step, std::span<const PictureJob> pictures);
   [[nodiscard]] std::int64_t picture_workspace_bytes(const Vision& vision) const;
 
-  void check_input(const ModelInput& input, const TensorView& logits) const;
+  void check_input(const ModelInput& input) const;
+  void check_output(const ModelOutput& output, std::int64_t R) const;
   void embed(const StepContext& step, const ModelInput& input, const TensorView& hidden) const;
-  void compute_logits(const StepContext& step, const ModelInput& input, const TensorView& hidden,
-                      const TensorView& logits) const;
+  void compute_logits(const StepContext& step, const TensorView& rows,
+                      const ModelOutput& output) const;
 
   const Glm4vConfig config_;
   const std::shared_ptr<const ModelWeights> weights_;

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "cardloom/base/parallel.h"
 #include "cardloom/layers/rotary_table.h"
 #include "cardloom/models/glm4v/weight_names.h"
 
@@ -43,12 +44,20 @@ class RankLoader {
         rank_(rank),
         device_(options.devices[static_cast<std::size_t>(rank)]),
         dtype_(options.dtype),
-        format_(options.dtype == DType::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16),
+        formats_(weight_formats(options.dtype, options.weights, options.vision_weights)),
         share_(share_of_rank(config, tp_, rank)),
-        progress_(progress) {}
+        progress_(progress) {
+    parallel_ = run_serially;
+    if (options.parallel_for) {
+      parallel_ = [&options, rank](std::int64_t n, const std::function<void(std::int64_t)>& body) {
+        options.parallel_for(rank, n, body);
+      };
+    }
+  }
 
   RankWeights load() {
     RankWeights weights;
+    will_read_layer(0);
     weights.share = share_;
     weights.embedding = vocabulary_rows();
     weights.cos_sin = make_rotary_table({.num_positions = config_.max_positions,
@@ -57,10 +66,11 @@ class RankLoader {
                                          .dtype = dtype_},
                                         device_);
     for (std::int64_t layer = 0; layer < config_.num_layers; ++layer) {
+      will_read_layer(layer + 1);
       weights.layers.push_back(text_layer(layer));
     }
     weights.final_norm = vector(names::kFinalNorm);
-    weights.lm_head = rows(names::kOutputLayer, nullptr, {share_.vocabulary});
+    weights.lm_head = rows(names::kOutputLayer, formats_.text, nullptr, {share_.vocabulary});
     if (config_.vision) {
       weights.vision = vision();
       weights.projector = projector();
@@ -73,6 +83,22 @@ class RankLoader {
 
   [[nodiscard]] TensorView find(const std::string& name) const {
     return store_.tensor(name).value_or_throw();
+  }
+
+  /// Large tensors: the disk works on the next ones while these are packed. Beyond the last layer
+  /// comes what is loaded then.
+  void will_read_layer(std::int64_t layer) const {
+    if (layer >= config_.num_layers) return store_.will_read(names::kOutputLayer);
+    for (const char* part : {names::kQkvWeight, names::kO, names::kGateUp, names::kDown}) {
+      store_.will_read(names::text_layer(layer, part));
+    }
+  }
+  void will_read_vision_layer(std::int64_t layer) const {
+    if (layer >= config_.vision->num_layers) return;
+    for (const char* part : {names::kVisionQkvWeight, names::kVisionDenseWeight,
+                             names::kVisionFc1Weight, names::kVisionFc2Weight}) {
+      store_.will_read(names::vision_layer(layer, part));
+    }
   }
 
   void count(std::int64_t elements) { progress_.add(elements * size_of(dtype_)); }
@@ -96,19 +122,22 @@ class RankLoader {
   }
 
   /// Packs rows `parts` of `w` [N, K], one piece each, behind the `begin` columns there are.
-  void add_rows(PackedWeight& packed, const TensorView& w, const Parts& parts, std::int64_t begin) {
-    packed.add_columns(w.slice(0, 0, 0), format_, begin);  // K is known also without rows
+  void add_rows(PackedWeight& packed, const TensorView& w, WeightFormat format, const Parts& parts,
+                std::int64_t begin) {
+    packed.add_columns(w.slice(0, 0, 0), format, begin);  // K is known also without rows
     for (const IndexRange& part : parts) {
-      packed.add_columns(w.slice(0, part.begin, part.end), format_, begin);
+      packed.add_columns(w.slice(0, part.begin, part.end), format, begin, parallel_);
       begin += part.size();
       count(part.size() * w.shape[1]);
     }
   }
 
   /// Rows `parts` of a linear weight, in this order; `bias_name` may be null.
-  LinearStorage rows(const std::string& name, const char* bias_name, const Parts& parts) {
+  LinearStorage rows(const std::string& name, WeightFormat format, const char* bias_name,
+                     const Parts& parts) {
     LinearStorage linear;
-    add_rows(linear.weight, find(name), parts, 0);
+    add_rows(linear.weight, find(name), format, parts, 0);
+    store_.was_read(name);
     if (bias_name == nullptr) return linear;
     const TensorView whole = find(bias_name);
     linear.bias = Tensor(DType::kF32, {linear.weight.matrix().N}, device_);
@@ -123,12 +152,15 @@ class RankLoader {
   }
 
   /// The leaves of this rank on the column axis of a row-parallel weight.
-  LinearStorage leaves(const std::string& name, const char* bias_name, const LeafPlan& plan) {
+  LinearStorage leaves(const std::string& name, WeightFormat format, const char* bias_name,
+                       const LeafPlan& plan) {
     const TensorView w = find(name);
     const IndexRange own = leaves_of_rank(plan.num_leaves, tp_, rank_);
     LinearStorage linear;
-    linear.weight = PackedWeight::leaves(w, format_, plan.border, plan.num_leaves,
-                                         static_cast<int>(own.begin), static_cast<int>(own.end));
+    linear.weight =
+        PackedWeight::leaves(w, format, plan.border, plan.num_leaves, static_cast<int>(own.begin),
+                             static_cast<int>(own.end), parallel_);
+    store_.was_read(name);
     count(w.shape[0] * linear.weight.matrix().K);
     if (bias_name != nullptr) linear.bias = vector(bias_name);
     return linear;
@@ -139,7 +171,8 @@ class RankLoader {
     TensorView w = find(name);
     while (w.rank > 2) w = w.flatten(1);
     LinearStorage linear;
-    add_rows(linear.weight, w, {{0, w.shape[0]}}, 0);
+    add_rows(linear.weight, w, formats_.vision, {{0, w.shape[0]}}, 0);
+    store_.was_read(name);
     if (bias_name != nullptr) linear.bias = vector(bias_name);
     return linear;
   }
@@ -148,7 +181,8 @@ class RankLoader {
     const TensorView whole = find(names::kWordEmbeddings);
     const IndexRange own = share_.vocabulary;
     Tensor embedding(dtype_, {own.size(), config_.hidden_size}, device_);
-    convert_elements(whole.slice(0, own.begin, own.end), embedding);
+    convert_elements(whole.slice(0, own.begin, own.end), embedding, parallel_);
+    store_.was_read(names::kWordEmbeddings);
     count(own.size() * config_.hidden_size);
     return embedding;
   }
@@ -173,11 +207,11 @@ class RankLoader {
 
     TextLayerWeights weights;
     weights.input_norm = vector(name(names::kInputNorm));
-    weights.qkv = rows(name(names::kQkvWeight), name(names::kQkvBias).c_str(), qkv);
-    weights.o = leaves(name(names::kO), nullptr, heads);
+    weights.qkv = rows(name(names::kQkvWeight), formats_.text, name(names::kQkvBias).c_str(), qkv);
+    weights.o = leaves(name(names::kO), formats_.text, nullptr, heads);
     weights.post_norm = vector(name(names::kPostNorm));
-    weights.gate_up = rows(name(names::kGateUp), nullptr, gate_up);
-    weights.down = leaves(name(names::kDown), nullptr, features);
+    weights.gate_up = rows(name(names::kGateUp), formats_.text, nullptr, gate_up);
+    weights.down = leaves(name(names::kDown), formats_.text, nullptr, features);
     return weights;
   }
 
@@ -194,14 +228,16 @@ class RankLoader {
     append_leaves(fc1, features, 0);
 
     VisionLayerWeights weights;
-    weights.qkv = rows(name(names::kVisionQkvWeight), name(names::kVisionQkvBias).c_str(), qkv);
-    weights.dense =
-        leaves(name(names::kVisionDenseWeight), name(names::kVisionDenseBias).c_str(), heads);
+    weights.qkv = rows(name(names::kVisionQkvWeight), formats_.vision,
+                       name(names::kVisionQkvBias).c_str(), qkv);
+    weights.dense = leaves(name(names::kVisionDenseWeight), formats_.vision,
+                           name(names::kVisionDenseBias).c_str(), heads);
     weights.input_norm =
         norm(name(names::kVisionInputNormWeight), name(names::kVisionInputNormBias));
-    weights.fc1 = rows(name(names::kVisionFc1Weight), name(names::kVisionFc1Bias).c_str(), fc1);
-    weights.fc2 =
-        leaves(name(names::kVisionFc2Weight), name(names::kVisionFc2Bias).c_str(), features);
+    weights.fc1 = rows(name(names::kVisionFc1Weight), formats_.vision,
+                       name(names::kVisionFc1Bias).c_str(), fc1);
+    weights.fc2 = leaves(name(names::kVisionFc2Weight), formats_.vision,
+                         name(names::kVisionFc2Bias).c_str(), features);
     weights.post_norm = norm(name(names::kVisionPostNormWeight), name(names::kVisionPostNormBias));
     return weights;
   }
@@ -217,6 +253,7 @@ class RankLoader {
     weights.cls_row = sum(find(names::kClsEmbedding), positions.slice(0, 0, 1));
     count((num_positions + 1) * width);
     for (std::int64_t layer = 0; layer < config_.vision->num_layers; ++layer) {
+      will_read_vision_layer(layer + 1);
       weights.layers.push_back(vision_layer(layer));
     }
     return weights;
@@ -230,9 +267,12 @@ class RankLoader {
     weights.conv = whole(names::kConvWeight, names::kConvBias);
     weights.linear = whole(names::kProjectorLinear, nullptr);
     weights.norm = norm(names::kProjectorNormWeight, names::kProjectorNormBias);
-    add_rows(weights.gate_up.weight, find(names::kProjectorGate), own, 0);
-    add_rows(weights.gate_up.weight, find(names::kProjectorUp), own, share_.features.size());
-    weights.down = leaves(names::kProjectorDown, nullptr, features);
+    add_rows(weights.gate_up.weight, find(names::kProjectorGate), formats_.vision, own, 0);
+    add_rows(weights.gate_up.weight, find(names::kProjectorUp), formats_.vision, own,
+             share_.features.size());
+    store_.was_read(names::kProjectorGate);
+    store_.was_read(names::kProjectorUp);
+    weights.down = leaves(names::kProjectorDown, formats_.vision, nullptr, features);
     weights.boi = scaled_row(names::kBoi);
     weights.eoi = scaled_row(names::kEoi);
     return weights;
@@ -271,15 +311,16 @@ class RankLoader {
   int rank_;
   DeviceId device_;
   DType dtype_;
-  WeightFormat format_;
+  const WeightFormats formats_;
   CardShare share_;
   Progress& progress_;
+  ParallelFor parallel_;
 };
 
 std::int64_t planned_bytes(const Glm4vConfig& config, int tp, DType dtype) {
   const MemoryPlan plan = plan_memory(config, {.tp = tp, .dtype = dtype});
   std::int64_t bytes = 0;
-  for (const CardMemory& card : plan.cards) bytes += card.weights_bytes.total();
+  for (const CardMemory& card : plan.cards) bytes += card.parameters.total() * size_of(dtype);
   return bytes;
 }
 

@@ -72,13 +72,20 @@ struct LoadOptions {
   std::vector<DeviceId> devices;  ///< one a rank: tp = devices.size()
   /// Called on the thread that packs a rank's weights, before it touches them; may be empty.
   std::function<void(int rank)> bind_thread{};
-  DType dtype = DType::kBF16;  ///< to compute in: kBF16 or kF32
-  /// Told the packed bytes so far and in all, over all ranks; one call at a time, on any thread.
+  /// A rank's ParallelFor, called on that thread: all of the card's threads. Empty: that one alone.
+  std::function<void(int rank, std::int64_t count, const std::function<void(std::int64_t)>& body)>
+      parallel_for{};
+  DType dtype = DType::kBF16;                    ///< to compute in: kBF16 or kF32
+  std::optional<WeightFormat> weights{};         ///< of the text model; empty: as dtype
+  std::optional<WeightFormat> vision_weights{};  ///< likewise; see weight_formats
+  /// Told how much is packed and in all, over all ranks, in bytes of numbers of `dtype`; one call
+  /// at a time, on any thread.
   std::function<void(std::int64_t done, std::int64_t total)> progress{};
 };
 
-/// Packs every rank's share of a checkpoint, one thread a rank; reads each tensor from the mapped
-/// files once a rank that needs it, so memory peaks at the packed weights.
+/// Packs every rank's share of a checkpoint, all ranks at a time; reads each tensor from the mapped
+/// files once a rank that needs it and lets go of its pages, so memory peaks at the packed weights
+/// and a layer.
 ///
 /// Throws as check_weights returns if the checkpoint does not hold what the config says;
 /// kInvalidArgument if there are not 1 to 8 ranks or the dtype is another; kResourceExhausted if

@@ -12,6 +12,7 @@
 #include "cardloom/ops/paged_attention.h"
 #include "cardloom/ops/rms_norm.h"
 #include "cardloom/ops/rotary_embedding.h"
+#include "cardloom/ops/top_k.h"
 
 namespace cardloom {
 
@@ -41,5 +42,6 @@ void gelu(const KernelContext& context, const GeluArgs& args);
 void copy(const KernelContext& context, const CopyArgs& args);
 void add(const KernelContext& context, const AddArgs& args);
 void scale(const KernelContext& context, const ScaleArgs& args);
+void top_k(const KernelContext& context, const TopKArgs& args);
 
 }  // namespace cardloom::reference
