@@ -188,6 +188,8 @@ void MachineProbe::measure() {
   }).join();
 }
 
+void MachineProbe::release_memory() { impl_->memory = Tensor(); }
+
 MachineFigures MachineProbe::figures(int num_threads) const {
   return num_threads == 1 || !impl_->all ? impl_->one.figures() : impl_->all->figures();
 }

@@ -51,6 +51,9 @@ class MachineProbe {
   /// One measurement of everything, with 1 thread and with all.
   void measure();
 
+  /// Gives the memory that is read back: measure() may not be called again.
+  void release_memory();
+
   /// Medians so far, of the first CPU alone (1) or of all (any other number). 0 before measure().
   [[nodiscard]] MachineFigures figures(int num_threads) const;
   /// Nanoseconds from the first CPU to the second and back; 0 if there is only one.
