@@ -66,6 +66,18 @@ std::int64_t argmax_of_last_row(const Tensor& logits) {
   return std::max_element(row, row + view.shape[1]) - row;
 }
 
+/// Where the model puts an output out: by stage, then by the layer's number (names alone would
+/// have layer.10 before layer.2).
+std::pair<std::size_t, long> place(const std::string& name) {
+  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
+  std::size_t stage = 0;
+  for (const char* prefix : {"vision.embed", "vision.layer.", "vision.conv", "text.layer."}) {
+    if (name.starts_with(prefix)) break;
+    ++stage;
+  }
+  return {stage, digits < name.size() ? std::stol(name.substr(digits)) : 0L};
+}
+
 }  // namespace
 
 AccuracyRow compare_outputs(std::string name, const Tensor& measured, const Tensor& reference) {
@@ -100,14 +112,9 @@ Accuracy measure_accuracy(const Checkpoint& checkpoint, const CommonOptions& opt
     accuracy.num_rows = std::max(accuracy.num_rows, b.view().shape[0]);
     accuracy.rows.push_back(compare_outputs(name, measured.trace->rows(name), b));
   }
-  // As the model runs them: by the number at the end, where names sort layer.10 before layer.2.
-  const auto key = [](const AccuracyRow& row) {
-    const std::size_t dot = row.name.find_last_not_of("0123456789");
-    const std::string digits = row.name.substr(dot + 1);
-    return std::make_pair(row.name.substr(0, dot + 1), digits.empty() ? 0L : std::stol(digits));
-  };
-  std::stable_sort(accuracy.rows.begin(), accuracy.rows.end(),
-                   [&](const AccuracyRow& x, const AccuracyRow& y) { return key(x) < key(y); });
+  std::stable_sort(
+      accuracy.rows.begin(), accuracy.rows.end(),
+      [](const AccuracyRow& x, const AccuracyRow& y) { return place(x.name) < place(y.name); });
   if (!vision) {
     accuracy.rows.push_back(compare_outputs("logits", measured.logits, reference.logits));
     accuracy.same_argmax =

@@ -34,33 +34,37 @@ Work WorkCounter::product(double rows, std::int64_t N, std::int64_t K, WeightFor
           2 * rows * static_cast<double>(N) * static_cast<double>(K)};
 }
 
-Work WorkCounter::text_products(double rows, double logits_rows) const {
+Work WorkCounter::qkv(double rows) const {
+  return product(rows, config_.qkv_features(), config_.hidden_size, formats_.text);
+}
+
+/// What follows a layer's keys and values: o and the MLP, and attention to `keys` keys in all.
+Work WorkCounter::rest_of_layer(double rows, double keys) const {
   const WeightFormat format = formats_.text;
   const std::int64_t H = config_.hidden_size;
   const std::int64_t I = config_.intermediate_size;
-  const Work layer = product(rows, config_.qkv_features(), H, format) +
-                     product(rows, H, config_.num_heads * config_.head_dim, format) +
-                     product(rows, 2 * I, H, format) + product(rows, H, I, format);
-  return static_cast<double>(config_.num_layers) * layer +
-         product(logits_rows, config_.vocab_size, H, format);
+  const std::int64_t width = config_.num_heads * config_.head_dim;
+  Work work = product(rows, H, width, format) + product(rows, 2 * I, H, format) +
+              product(rows, H, I, format);
+  work.flops += 4 * keys * static_cast<double>(width);
+  return work;
 }
 
 Work WorkCounter::prefill(std::int64_t rows, std::int64_t steps) const {
   const auto M = static_cast<double>(rows);
-  Work work = text_products(M, 1);
+  const auto L = static_cast<double>(config_.num_layers);
+  Work work = L * qkv(M) + (L - 1) * rest_of_layer(M, M * (M + 1) / 2);
   work.bytes *= static_cast<double>(steps);  // a chunk reads all weights again
-  const double visible = M * (M + 1) / 2;    // keys of all rows together
-  const auto width = static_cast<double>(config_.num_heads * config_.head_dim);
-  work.flops += static_cast<double>(config_.num_layers) * 4 * visible * width;
+  work = work + rest_of_layer(1, M) +
+         product(1, config_.vocab_size, config_.hidden_size, formats_.text);
   work.bytes += kv_bytes_per_token_ * M;
   return work;
 }
 
 Work WorkCounter::decode(std::int64_t batch, double context) const {
   const auto B = static_cast<double>(batch);
-  Work work = text_products(B, B);
-  const auto width = static_cast<double>(config_.num_heads * config_.head_dim);
-  work.flops += static_cast<double>(config_.num_layers) * 4 * B * context * width;
+  Work work = static_cast<double>(config_.num_layers) * (qkv(B) + rest_of_layer(B, B * context)) +
+              product(B, config_.vocab_size, config_.hidden_size, formats_.text);
   work.bytes += kv_bytes_per_token_ * B * context;
   return work;
 }

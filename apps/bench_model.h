@@ -35,7 +35,8 @@ class WorkCounter {
   WorkCounter(const glm4v::Glm4vConfig& config, const BenchFormats& formats,
               double kv_bytes_per_token);
 
-  /// A prompt of `rows` rows in `steps` steps, logits of the last row alone.
+  /// A prompt of `rows` rows in `steps` steps, logits of the last row alone: of the other rows the
+  /// last layer computes keys and values and no more.
   [[nodiscard]] Work prefill(std::int64_t rows, std::int64_t steps) const;
   /// One step of `batch` sequences that have `context` rows each, the new one included.
   [[nodiscard]] Work decode(std::int64_t batch, double context) const;
@@ -45,7 +46,8 @@ class WorkCounter {
  private:
   [[nodiscard]] Work product(double rows, std::int64_t N, std::int64_t K,
                              WeightFormat format) const;
-  [[nodiscard]] Work text_products(double rows, double logits_rows) const;
+  [[nodiscard]] Work qkv(double rows) const;
+  [[nodiscard]] Work rest_of_layer(double rows, double keys) const;
 
   const glm4v::Glm4vConfig& config_;
   BenchFormats formats_;

@@ -37,8 +37,10 @@ TEST(WorkCounter, CountsAPrompt) {
   const glm4v::Glm4vConfig config = real_config();
   const WorkCounter counter(config, {}, 0);
   const Work work = counter.prefill(512, 2);
-  EXPECT_EQ(work.bytes, 2 * 2 * (40 * kLayer + kHead));
-  EXPECT_EQ(work.flops, 2 * (512 * 40 * kLayer + kHead) + 40.0 * 4 * (512 * 513 / 2) * 4096);
+  constexpr double kQkv = 4608 * 4096;
+  EXPECT_EQ(work.bytes, 2 * (2 * (39 * kLayer + kQkv) + (kLayer - kQkv) + kHead));
+  EXPECT_EQ(work.flops, 2 * (512 * (39 * kLayer + kQkv) + (kLayer - kQkv) + kHead) +
+                            4.0 * 4096 * (39 * 512 * 513 / 2 + 512));
 }
 
 TEST(WorkCounter, CountsAPicture) {
