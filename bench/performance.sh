@@ -5,7 +5,7 @@
 # What is there already (checkpoint, GGUF files, download) is used again.
 #
 # Environment: FORMATS ("bf16 q8 q4"), VISION_FORMAT, LAYOUTS as cards x threads ("1x1 1xN 2xN/2"),
-# ROUNDS (3), DECODE steps (16), PEERS=0 to leave llama.cpp out, BUILD: a build folder to use.
+# ROUNDS (3), DECODE steps (12), PEERS=0 to leave llama.cpp out, BUILD: a build folder to use.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [[ $# -ge 1 ]] || { sed -n '2,8p' "$0" | cut -c3- >&2; exit 2; }
@@ -20,7 +20,7 @@ cores=$(nproc)
 half=$((cores > 1 ? cores / 2 : 1))
 formats=${FORMATS:-bf16 q8 q4}
 layouts=${LAYOUTS:-1x1 1x$cores 2x$half}
-rounds=${ROUNDS:-3} steps=${DECODE:-16}
+rounds=${ROUNDS:-3} steps=${DECODE:-12}
 began=$SECONDS
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*" >&2; }
 
@@ -56,7 +56,7 @@ for layout in $layouts; do
       [[ -n ${VISION_FORMAT:-} && $VISION_FORMAT == "$format" && $format != bf16 ]] &&
         options+=(--vision-weights "$format")
     else
-      options+=(--prompt 512 --batch 1,4,16)
+      options+=(--prompt 512 --batch 1,16)
     fi
     bench "bench-$format-$layout.json" "${options[@]}"
   done
@@ -68,10 +68,13 @@ for format in $formats; do
 done
 if [[ ${PEERS:-1} == 1 ]]; then
   say "llama.cpp"
-  FORMATS=$formats ROUNDS=$rounds DECODE=$steps THREADS=$cores bench/peers/run.sh "$out" "$build" \
-    2>> "$out/failed.txt" >&2 || say "llama.cpp could not be measured: see failed.txt"
+  FORMATS=$formats ROUNDS=$rounds THREADS=$cores bench/peers/run.sh "$out" "$build" \
+    > "$out/peers.log" 2>&1 || {
+    { echo "bench/peers/run.sh:"; cat "$out/peers.log"; } >> "$out/failed.txt"
+    say "llama.cpp could not be measured: see failed.txt"
+  }
 fi
 say "tables and plots"
 "$build/bin/cardloom_report" "$out"
-[[ -s $out/failed.txt ]] && say "some runs failed: $out/failed.txt"
+[[ ! -s $out/failed.txt ]] || say "some runs failed: $out/failed.txt"
 say "done: $out/tables.md"

@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
   }
   Bench bench(open_context(argv));
   const int prompt = std::min(std::atoi(argv[6]), kMaxTokens);
-  bench.prefill(prompt, 0, true);  // warms up
+  bench.prefill(std::min(prompt, 64), 0, true);  // warms up
   bench.clear();
   print("prefill", 1, prompt, bench.prefill(prompt, 0, true));
   const std::string batches = argv[7];

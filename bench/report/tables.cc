@@ -23,6 +23,9 @@ std::string giga(double value) {
 }
 std::string percent(double fraction) { return fmt::format("{:.0f} %", 100 * fraction); }
 
+/// 0: not measured.
+std::string speed_text(double value) { return value > 0 ? fmt::format("{:.1f}", value) : "-"; }
+
 /// "prefill 512", "decode 16", "vision".
 std::string what(const Row& row) {
   if (row.phase == "decode") return fmt::format("decode {}", row.batch);
@@ -118,10 +121,11 @@ std::string peers_table(const std::vector<Row>& peers) {
     for (const auto& [setting, speeds] : theirs[key]) best = std::max(best, median(speeds));
     const double own = median(ours[key]);
     const double fraction = median(fractions[key]);
-    text +=
-        fmt::format("| {} | {} | {:.1f} | {:.1f} | {} | {} | {} |\n", std::get<0>(key),
-                    std::get<1>(key), own, best, best > 0 ? fmt::format("{:.2f}", own / best) : "-",
-                    percent(fraction), own > 0 ? percent(fraction * best / own) : "-");
+    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} |\n", std::get<0>(key),
+                        std::get<1>(key), speed_text(own), speed_text(best),
+                        own > 0 && best > 0 ? fmt::format("{:.2f}", own / best) : "-",
+                        own > 0 ? percent(fraction) : "-",
+                        own > 0 ? percent(fraction * best / own) : "-");
   }
   if (text.empty()) return {};
   return "\n## Beside llama.cpp\n\nThe text model alone, runs in turn, medians; llama.cpp with its "
