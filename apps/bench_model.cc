@@ -18,7 +18,7 @@ Work operator*(double times, Work work) { return {times * work.bytes, times * wo
 
 }  // namespace
 
-BenchFormats formats_of(const CommonOptions& options) {
+BenchFormats bench_formats(const CommonOptions& options) {
   if (dtype_of(options) == DType::kF32) {
     return {WeightFormat::kF32, WeightFormat::kF32, "f32", "f32"};
   }

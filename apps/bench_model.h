@@ -20,7 +20,7 @@ struct BenchFormats {
   std::string vision_name = "bf16";
 };
 /// As the options say. Throws Failure(kExitUsage) if there is no such format.
-[[nodiscard]] BenchFormats formats_of(const CommonOptions& options);
+[[nodiscard]] BenchFormats bench_formats(const CommonOptions& options);
 
 /// A multiply-add counts as 2 operations. Products and attention are counted; norms, activations
 /// and sampling are not.

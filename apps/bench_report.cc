@@ -192,7 +192,7 @@ json::object row_json(const BenchRow& row, const LoadedEngine& loaded) {
 
 BenchReport make_report(const BenchRun& run, const Checkpoint& checkpoint,
                         const CommonOptions& options) {
-  const BenchFormats formats = formats_of(options);
+  const BenchFormats formats = bench_formats(options);
   const WorkCounter counter(checkpoint.config(), formats,
                             kv_bytes_per_token(checkpoint.config(), options));
   const cpu::MachineFigures machine = run.machine().figures(run.num_cpus());
