@@ -139,6 +139,7 @@ struct CommandLine {
   InspectOptions inspect;
   CheckOptions check;
   EvalOptions eval;
+  BenchOptions bench;
   VersionOptions version;
   std::function<int()> chosen;
 };
@@ -272,6 +273,32 @@ void define_eval(CLI::App& app, CommandLine& line) {
   command.callback([&line] { line.chosen = [&line] { return run_eval(line.eval); }; });
 }
 
+void define_bench(CLI::App& app, CommandLine& line) {
+  BenchOptions& options = line.bench;
+  CLI::App& command = add_command(
+      app, "bench", "speed, and how near it comes to what this machine can do",
+      "  cardloom bench glm-4v-9b --tp 2\n"
+      "  cardloom bench glm-4v-9b --prompt 128,512 --batch 1,8 --vision --json\n"
+      "  cardloom bench glm-4v-9b --prompt 0 --decode 0 --accuracy\n"
+      "Limits (memory, arithmetic units) are measured in the same run. Figures are medians.\n");
+  add_common(command, options.common);
+  command.add_option("--prompt", options.prompt, "rows of the prompts to time; 0: none")
+      ->capture_default_str()
+      ->type_name("N,..");
+  command.add_option("--decode", options.decode, "tokens to decode; 0: none")
+      ->capture_default_str()
+      ->type_name("N");
+  command.add_option("--batch", options.batch, "sequences that decode at once")
+      ->capture_default_str()
+      ->type_name("N,..");
+  command.add_flag("--vision", options.vision, "also time a picture, and compare its layers");
+  command.add_option("--rounds", options.rounds, "times that everything is measured")
+      ->capture_default_str()
+      ->type_name("N");
+  command.add_flag("--accuracy", options.accuracy, "also compare every layer's output with f32");
+  command.callback([&line] { line.chosen = [&line] { return run_bench(line.bench); }; });
+}
+
 void define_version(CLI::App& app, CommandLine& line) {
   CLI::App& command = add_command(app, "version", "version, instruction path and cores",
                                   "  cardloom version --json\n");
@@ -388,6 +415,7 @@ int run_command_line(int argc, char** argv) {
   define_check(app, line);
   define_inspect(app, line);
   define_eval(app, line);
+  define_bench(app, line);
   define_generate(app, line);
   define_logits(app, line);
   define_tokenize(app, line);

@@ -94,6 +94,16 @@ struct EvalOptions {
   std::int64_t limit = 0;  ///< questions; 0: all
 };
 
+struct BenchOptions {
+  CommonOptions common;
+  std::string prompt = "512";    ///< prompt rows, a list; "0": no prefill
+  std::int64_t decode = 64;      ///< tokens of a sequence; 0: no decoding
+  std::string batch = "1,4,16";  ///< sequences that decode at once, a list
+  bool vision = false;
+  std::int64_t rounds = 3;
+  bool accuracy = false;
+};
+
 struct VersionOptions {
   CommonOptions common;
 };
@@ -108,6 +118,7 @@ int run_preprocess(const PreprocessOptions& options);
 int run_inspect(const InspectOptions& options);
 int run_check(const CheckOptions& options);
 int run_eval(const EvalOptions& options);
+int run_bench(const BenchOptions& options);
 int run_version(const VersionOptions& options);
 
 /// Reads the command line and runs the command it names. Throws as the commands do, and Failure

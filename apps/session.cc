@@ -254,7 +254,9 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
                          const EngineNeeds& needs) {
   CommonOptions planned = options;
   if (needs.context_tokens > 0) planned.context = needs.context_tokens;
-  require_memory(checkpoint.config(), planned);
+  CommonOptions whole = planned;
+  whole.context *= needs.max_sequences;
+  require_memory(checkpoint.config(), whole);
   check_context(planned.context, checkpoint.config().max_positions);
 
   LoadedEngine loaded;
@@ -273,6 +275,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
 
   EngineOptions engine;
   engine.context_tokens = planned.context;
+  engine.max_sequences = needs.max_sequences;
   engine.max_step_tokens = options.chunk;
   engine.max_logits_rows = needs.max_logits_rows;
   engine.vision_cut = vision_cut_of(options);

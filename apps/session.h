@@ -88,7 +88,8 @@ struct PreparedPrompt {
 
 struct EngineNeeds {
   std::int64_t max_logits_rows = 1;
-  std::int64_t context_tokens = 0;  ///< 0: as the options say
+  std::int64_t context_tokens = 0;  ///< of a sequence; 0: as the options say
+  std::int64_t max_sequences = 1;   ///< at once, each with a whole context
   bool fingerprints = false;
 };
 

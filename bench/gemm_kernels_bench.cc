@@ -60,7 +60,7 @@ struct Operands {
     sums = touched(DType::kI32, num_blocks * padded);
     c = touched(DType::kF32, padded * kPanelColumns);
     rows = {values.view().data, reinterpret_cast<const float*>(scales.view().data),
-            reinterpret_cast<const std::int32_t*>(sums.view().data), num_rows, padded};
+            reinterpret_cast<const std::int32_t*>(sums.view().data), num_rows, padded, false};
   }
 
   static Tensor touched(DType dtype, std::int64_t count) {

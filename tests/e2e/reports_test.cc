@@ -108,7 +108,7 @@ TEST(Eval, LimitAndWrongAnswersAreReported) {
 
 TEST(Help, EveryCommandHasExamplesAndExitCodes) {
   for (const char* command : {"run", "logits", "generate", "tokenize", "preprocess", "inspect",
-                              "check", "eval", "version"}) {
+                              "check", "eval", "bench", "version"}) {
     const Outcome outcome = cardloom({command, "--help"});
     EXPECT_EQ(outcome.exit_code, 0);
     EXPECT_EQ(outcome.err, "");
