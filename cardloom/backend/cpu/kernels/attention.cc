@@ -112,6 +112,9 @@ class Plan {
         floats += tiles[tile].num_queries() * shape_.part_size();
       }
     }
+    // The groups of a token are neighbours in the cache: one after the other they share its pages.
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const Part& a, const Part& b) { return a.block < b.block; });
     const std::int64_t bytes = floats * static_cast<std::int64_t>(sizeof(float));
     if (bytes > kMostPartBytes) return false;
     auto* memory = reinterpret_cast<float*>(device_.scratch(CpuDevice::kShared, bytes));

@@ -23,6 +23,9 @@ inline Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
 inline Vector madd(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }  // b if either is NaN
 
+inline float sum_of(Vector a) { return _mm512_reduce_add_ps(a); }
+inline float max_of(Vector a) { return _mm512_reduce_max_ps(a); }
+
 inline Vector low_bits_as_exponent(Vector a) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
 }
@@ -107,20 +110,23 @@ bool pack_value_pairs(const void* const* rows, int64_t D, int64_t panel_bytes, v
   return _mm512_cmpeq_epi16_mask(highest, exponent) == 0;
 }
 
-void softmax_pairs(float* scores, int64_t num_keys, int64_t padded, float factor, void* weights,
-                   float* max_score, float* total) {
-  *max_score = scale_scores(scores, num_keys, padded, factor);
+void softmax_pairs(const float* scores, int64_t num_keys, int64_t padded, float factor,
+                   void* weights, float* max_score, float* total) {
+  float rest[kDepthStep];
+  const int64_t whole = num_keys / kDepthStep * kDepthStep;
+  if (whole < num_keys) scale_rest(scores, whole, num_keys, factor, rest);
+  *max_score = highest_score(scores, num_keys, factor, rest);
   const Vector shift = set1(shift_of(*max_score));
   const __m512i ones = _mm512_set1_epi16(0x3f80);
   uint16_t* out = static_cast<uint16_t*>(weights);
   Vector sum = set1(0.0F);
-  for (int64_t j = 0; j < padded; j += 2 * kWidth) {
-    const Vector low = power_of_two(sub(load(scores + j), shift));
-    const Vector high = power_of_two(sub(load(scores + j + kWidth), shift));
+  for_each_score(scores, num_keys, padded, factor, rest, [&](int64_t j, Vector low, Vector high) {
+    low = power_of_two(sub(low, shift));
+    high = power_of_two(sub(high, shift));
     const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
     sum = _mm512_dpbf16_ps(sum, rounded, (__m512bh)ones);  // a vector type: no static_cast
     _mm512_storeu_si512(out + j, (__m512i)rounded);
-  }
+  });
   *total = sum_of(sum);
 }
 

@@ -37,45 +37,29 @@ float power_of_two_of(float x) {
   return lanes[0];
 }
 
-/// The sum of a vector's lanes, by halves.
-inline float sum_of(Vector a) {
-  float lanes[kWidth];
-  store(lanes, a);
-  for (int64_t half = kWidth / 2; half > 0; half /= 2) {
-    for (int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  }
-  return lanes[0];
-}
-
-inline float max_of(Vector a) {
-  float lanes[kWidth];
-  store(lanes, a);
-  for (int64_t half = kWidth / 2; half > 0; half /= 2) {
-    for (int64_t lane = 0; lane < half; ++lane) {
-      if (lanes[lane + half] > lanes[lane]) lanes[lane] = lanes[lane + half];
-    }
-  }
-  return lanes[0];
-}
-
 // ---- Softmax.
 
-/// Scores times factor, -inf from num_keys to padded. Returns the highest; NaN does not count.
-inline float scale_scores(float* scores, int64_t num_keys, int64_t padded, float factor) {
-  const Vector scale = set1(factor);
-  Vector high[2] = {set1(-kInfinity), set1(-kInfinity)};
-  const int64_t whole = num_keys / (2 * kWidth) * (2 * kWidth);
-  for (int64_t j = 0; j < whole; j += 2 * kWidth) {
-    const Vector a = mul(load(scores + j), scale);
-    const Vector b = mul(load(scores + j + kWidth), scale);
-    store(scores + j, a);
-    store(scores + j + kWidth, b);
-    high[0] = max(a, high[0]);  // the second operand if the first is NaN
-    high[1] = max(b, high[1]);
+/// Scores [from, num_keys) times factor, then -inf up to a whole step.
+inline void scale_rest(const float* scores, int64_t from, int64_t num_keys, float factor,
+                       float* rest) {
+  for (int64_t j = 0; j < kDepthStep; ++j) {
+    rest[j] = from + j < num_keys ? scores[from + j] * factor : -kInfinity;
   }
-  for (int64_t j = whole; j < num_keys; ++j) scores[j] *= factor;
-  for (int64_t j = num_keys; j < padded; ++j) scores[j] = -kInfinity;
-  for (int64_t j = whole; j < padded; j += kWidth) high[0] = max(load(scores + j), high[0]);
+}
+
+/// The highest of scores times factor; NaN does not count. The partial step at the end of scores is
+/// in `rest`, scaled.
+inline float highest_score(const float* scores, int64_t num_keys, float factor, const float* rest) {
+  const Vector scale = set1(factor);
+  const int64_t whole = num_keys / kDepthStep * kDepthStep;
+  Vector high[2] = {set1(-kInfinity), set1(-kInfinity)};
+  for (int64_t j = 0; j < whole; j += 2 * kWidth) {  // max: the second operand if the first is NaN
+    high[0] = max(mul(load(scores + j), scale), high[0]);
+    high[1] = max(mul(load(scores + j + kWidth), scale), high[1]);
+  }
+  for (int64_t j = 0; whole < num_keys && j < kDepthStep; j += kWidth) {
+    high[0] = max(load(rest + j), high[0]);
+  }
   return max_of(max(high[0], high[1]));
 }
 
@@ -83,21 +67,44 @@ inline float scale_scores(float* scores, int64_t num_keys, int64_t padded, float
 /// 2^(-inf - -inf) would be NaN.
 inline float shift_of(float max_score) { return max_score == -kInfinity ? 0.0F : max_score; }
 
+/// Calls weigh(j, t, t') for two vectors of scaled scores at a time, j < padded.
+template <class Weigh>
+inline void for_each_score(const float* scores, int64_t num_keys, int64_t padded, float factor,
+                           const float* rest, Weigh weigh) {
+  const Vector scale = set1(factor);
+  const int64_t whole = num_keys / kDepthStep * kDepthStep;
+  int64_t j = 0;
+  for (; j < whole; j += 2 * kWidth) {
+    weigh(j, mul(load(scores + j), scale), mul(load(scores + j + kWidth), scale));
+  }
+  for (; whole < num_keys && j < whole + kDepthStep; j += 2 * kWidth) {
+    weigh(j, load(rest + j - whole), load(rest + j - whole + kWidth));
+  }
+  for (; j < padded; j += 2 * kWidth) weigh(j, set1(-kInfinity), set1(-kInfinity));
+}
+
 template <bool is_rounded>
-void softmax(float* scores, int64_t num_keys, int64_t padded, float factor, void* weights,
+void softmax(const float* scores, int64_t num_keys, int64_t padded, float factor, void* weights,
              float* max_score, float* total) {
-  *max_score = scale_scores(scores, num_keys, padded, factor);
+  float rest[kDepthStep];
+  const int64_t whole = num_keys / kDepthStep * kDepthStep;
+  if (whole < num_keys) scale_rest(scores, whole, num_keys, factor, rest);
+  *max_score = highest_score(scores, num_keys, factor, rest);
   const Vector shift = set1(shift_of(*max_score));
   float* out = static_cast<float*>(weights);
   Vector sums[2] = {set1(0.0F), set1(0.0F)};
-  for (int64_t j = 0; j < padded; j += 2 * kWidth) {
-    for (int part = 0; part < 2; ++part) {
-      Vector weight = power_of_two(sub(load(scores + j + part * kWidth), shift));
-      if (is_rounded) weight = round_to_bf16(weight);
-      sums[part] = add(sums[part], weight);
-      store(out + j + part * kWidth, weight);
+  for_each_score(scores, num_keys, padded, factor, rest, [&](int64_t j, Vector low, Vector high) {
+    low = power_of_two(sub(low, shift));
+    high = power_of_two(sub(high, shift));
+    if (is_rounded) {
+      low = round_to_bf16(low);
+      high = round_to_bf16(high);
     }
-  }
+    sums[0] = add(sums[0], low);
+    sums[1] = add(sums[1], high);
+    store(out + j, low);
+    store(out + j + kWidth, high);
+  });
   *total = sum_of(add(sums[0], sums[1]));
 }
 

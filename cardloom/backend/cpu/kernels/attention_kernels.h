@@ -41,9 +41,9 @@ struct AttentionKernels {
 
   /// Of scores s[0, num_keys): *max = the highest factor * s; weights 2^(factor * s - *max) as
   /// operands (rounded, if inputs are bf16), 0 from num_keys to `padded`, a multiple of kDepthStep;
-  /// *total = their sum. Scores are scratch up to `padded`; f32 weights may take their place.
-  void (*softmax)(float* scores, int64_t num_keys, int64_t padded, float factor, void* weights,
-                  float* max, float* total);
+  /// *total = their sum.
+  void (*softmax)(const float* scores, int64_t num_keys, int64_t padded, float factor,
+                  void* weights, float* max, float* total);
 
   /// sums[d] = sums[d] * keep + products[d] * gain for d < n, a multiple of kPanel. -0 counts as +0
   /// in products: whether a sum of nothing is -0 may depend on the tile's other rows.

@@ -23,6 +23,16 @@ inline Vector mul(Vector a, Vector b) { return _mm_mul_ps(a, b); }
 inline Vector madd(Vector a, Vector b, Vector c) { return add(mul(a, b), c); }
 inline Vector max(Vector a, Vector b) { return _mm_max_ps(a, b); }  // b if either is NaN
 
+inline float sum_of(Vector a) {
+  const __m128 half = _mm_add_ps(a, _mm_movehl_ps(a, a));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+
+inline float max_of(Vector a) {
+  const __m128 half = _mm_max_ps(a, _mm_movehl_ps(a, a));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+
 inline Vector low_bits_as_exponent(Vector a) {
   return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(a), 23));
 }

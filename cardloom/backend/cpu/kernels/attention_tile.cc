@@ -5,7 +5,6 @@
 #include <limits>
 #include <numbers>
 
-#include "cardloom/backend/cpu/kernels/runs.h"
 #include "cardloom/base/integer_math.h"
 
 namespace cardloom::cpu {
@@ -15,8 +14,19 @@ namespace {
 /// would lie in two sets of the L1 cache.
 constexpr std::int64_t kScoreRow = kAttentionKeyBlock + kPanel;
 constexpr std::int64_t kWeightRow = kAttentionKeyBlock + kDepthStep;
+/// Keys that are asked for ahead of packing: 32 KB of keys and values of D = 128 in bf16, what
+/// memory delivers in ten of its latencies.
+constexpr std::int64_t kFetchKeys = 64;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kFloatBytes = sizeof(float);
+
+/// Into the L2 cache; half a block of keys is too much for L1.
+void fetch(const std::byte* begin, std::int64_t bytes) {
+  constexpr std::int64_t kLine = 64;
+  for (std::int64_t offset = 0; offset < bytes; offset += kLine) {
+    __builtin_prefetch(begin + offset, 0, 2);
+  }
+}
 
 const AttentionKernels& kernels_of(CpuDevice& device, DType dtype) {
   const AttentionTable& table = attention_table(device.isa());
@@ -89,9 +99,7 @@ std::int64_t TileRunner::keys_in_block(std::int64_t query, std::int64_t block) c
 // ---- Packing.
 
 /// A row of keys or values as D operands: where it lies, or in `staging`.
-const void* TileRunner::operand_row(const TensorView& part, std::int64_t block, std::int64_t place,
-                                    std::int64_t group, std::byte* staging) const {
-  const Run run = row_of(part, block, place, group);
+const void* TileRunner::operand_row(const Run& run, std::byte* staging) const {
   if (shape_.kernels.operand_bytes == kFloatBytes) {
     return read_run(rows_, run, shape_.D, reinterpret_cast<float*>(staging));
   }
@@ -102,22 +110,34 @@ const void* TileRunner::operand_row(const TensorView& part, std::int64_t block, 
 
 /// Rows of positions [first, first + count), then zeros, kDepthStep in all.
 void TileRunner::pack_step(const TensorView& part, const KeySource& source, std::int64_t first,
-                           std::int64_t count, const void** rows) {
+                           std::int64_t count, const void** rows) const {
   const std::int64_t block_size = part.shape[1];
-  std::int64_t index = first / block_size;
-  std::int64_t place = first % block_size;
-  std::int64_t block = count > 0 ? attention_.block_of(source.sequence, index) : 0;
   const std::int64_t row_bytes = shape_.depth * shape_.kernels.operand_bytes;
-  for (std::int64_t j = 0; j < kDepthStep; ++j) {
-    if (j >= count) {
-      rows[j] = zeros_;
-      continue;
+  const std::int64_t end = std::min(count, kDepthStep);
+  for (std::int64_t j = 0; j < end;) {
+    const std::int64_t block = attention_.block_of(source.sequence, (first + j) / block_size);
+    const std::int64_t place = (first + j) % block_size;
+    const std::int64_t stop = std::min(end, j + block_size - place);
+    Run run = row_of(part, block, place, source.group);
+    for (; j < stop; ++j, run.data += part.stride[1] * size_of(part.dtype)) {
+      rows[j] = operand_row(run, staging_ + j * row_bytes);
     }
-    if (place == block_size) {
-      place = 0;
-      block = attention_.block_of(source.sequence, ++index);
+  }
+  for (std::int64_t j = end; j < kDepthStep; ++j) rows[j] = zeros_;
+}
+
+/// Asks for keys and values of positions [first, end) before they are needed. The cache's blocks
+/// are short runs far apart, which the hardware does not foresee.
+void TileRunner::fetch_rows(const KeySource& source, std::int64_t first, std::int64_t end) const {
+  const std::int64_t block_size = attention_.cache.keys.shape[1];
+  for (const TensorView* part : {&attention_.cache.keys, &attention_.cache.values}) {
+    const std::int64_t bytes = shape_.D * size_of(part->dtype);
+    for (std::int64_t j = first; j < end;) {
+      const std::int64_t block = attention_.block_of(source.sequence, j / block_size);
+      const std::byte* row = reference::address(*part, block, j % block_size, source.group);
+      const std::int64_t stop = std::min(end, (j / block_size + 1) * block_size);
+      for (; j < stop; ++j, row += part->stride[1] * size_of(part->dtype)) fetch(row, bytes);
     }
-    rows[j] = operand_row(part, block, place++, source.group, staging_ + j * row_bytes);
   }
 }
 
@@ -130,7 +150,10 @@ void TileRunner::pack(const KeySource& source, std::int64_t block, std::int64_t 
   std::byte* values = packed.data + shape_.key_bytes;
   packed.is_finite = true;
   const void* rows[kDepthStep];
+  fetch_rows(source, first, std::min(end, first + kFetchKeys));
   for (std::int64_t j = first; j < end; j += kDepthStep) {
+    const std::int64_t ahead = j + kFetchKeys;
+    fetch_rows(source, ahead, std::min(end, ahead + kDepthStep));
     pack_step(attention_.cache.keys, source, j, end - j, rows);
     for (std::int64_t half = 0; half < kDepthStep; half += kPanel) {
       shape_.kernels.pack_keys(rows + half, shape_.D, keys);
@@ -203,12 +226,14 @@ void TileRunner::multiply_values(const Tile& tile, std::int64_t block, const Pac
   }
 }
 
-/// Calls deliver(query, products, max, total) for every query that sees keys of the block.
+/// Calls deliver(query, products, max, total) for every query that sees keys of the block. `next`:
+/// the packed block after it or null; it lies in L3 and is fetched meanwhile, a part with each row.
 template <class Deliver>
 void TileRunner::for_each_product(const Tile& tile, std::int64_t block, const PackedBlock& packed,
-                                  Deliver deliver) {
+                                  const std::byte* next, Deliver deliver) {
   const AttentionKernels& kernels = shape_.kernels;
   // Base 2, so that no product with log2(e) is needed in the loop over scores.
+  const std::int64_t fetch_bytes = shape_.block_bytes() / tile.num_queries();
   const float factor = attention_.scale * std::numbers::log2e_v<float>;
   for (std::int64_t first = 0; first < tile.num_queries(); first += kRowStep) {
     const std::int64_t count = std::min(kRowStep, tile.num_queries() - first);
@@ -225,6 +250,7 @@ void TileRunner::for_each_product(const Tile& tile, std::int64_t block, const Pa
       kernels.softmax(scores_ + row * kScoreRow, keys_in_block(first + row, block), padded, factor,
                       weights_ + row * kWeightRow * kernels.operand_bytes, block_max_ + row,
                       block_total_ + row);
+      if (next != nullptr) fetch(next + (first + row) * fetch_bytes, fetch_bytes);
     }
     multiply_values(tile, block, packed, first, count);
     for (std::int64_t row = 0; row < count; ++row) {
@@ -236,10 +262,10 @@ void TileRunner::for_each_product(const Tile& tile, std::int64_t block, const Pa
 
 // ---- Sums over blocks.
 
-void TileRunner::reset() {
-  std::fill(max_, max_ + kTileQueries, -kInfinity);
-  std::fill(total_, total_ + kTileQueries, 0.0F);
-  std::memset(sums_, 0, static_cast<std::size_t>(kTileQueries * shape_.row_size * kFloatBytes));
+void TileRunner::reset(std::int64_t num_queries) {
+  std::fill(max_, max_ + num_queries, -kInfinity);
+  std::fill(total_, total_ + num_queries, 0.0F);
+  std::fill(sums_, sums_ + num_queries * shape_.row_size, 0.0F);
 }
 
 /// One step of the online softmax.
@@ -266,11 +292,13 @@ void TileRunner::finish(const Tile& tile) {
 
 void TileRunner::run(const Tile& tile, const PackedBlock* blocks) {
   load_queries(tile);
-  reset();
+  reset(tile.num_queries());
   const std::int64_t num_keys = most_keys(attention_, tile);
   for (std::int64_t block = 0; block * kAttentionKeyBlock < num_keys; ++block) {
     if (blocks == nullptr) pack(tile.source, block, num_keys, own_block_);
+    const bool fetches = blocks != nullptr && (block + 1) * kAttentionKeyBlock < num_keys;
     for_each_product(tile, block, blocks == nullptr ? own_block_ : blocks[block],
+                     fetches ? blocks[block + 1].data : nullptr,
                      [&](std::int64_t query, const float* products, float max, float total) {
                        merge(query, products, max, total);
                      });
@@ -281,7 +309,7 @@ void TileRunner::run(const Tile& tile, const PackedBlock* blocks) {
 void TileRunner::run_part(const Tile& tile, std::int64_t block, float* parts) {
   load_queries(tile);
   pack(tile.source, block, most_keys(attention_, tile), own_block_);
-  for_each_product(tile, block, own_block_,
+  for_each_product(tile, block, own_block_, nullptr,
                    [&](std::int64_t query, const float* products, float max, float total) {
                      float* part = parts + query * shape_.part_size();
                      std::copy(products, products + shape_.row_size, part);
@@ -291,7 +319,7 @@ void TileRunner::run_part(const Tile& tile, std::int64_t block, float* parts) {
 }
 
 void TileRunner::merge_parts(const Tile& tile, const float* parts, std::int64_t stride) {
-  reset();
+  reset(tile.num_queries());
   for (std::int64_t query = 0; query < tile.num_queries(); ++query) {
     const std::int64_t num_keys = attention_.keys_of(tile.first_row + query / tile.num_heads);
     const float* part = parts + query * shape_.part_size();

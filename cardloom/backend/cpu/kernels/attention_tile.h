@@ -5,6 +5,7 @@
 
 #include "cardloom/backend/cpu/cpu_device.h"
 #include "cardloom/backend/cpu/kernels/attention_kernels.h"
+#include "cardloom/backend/cpu/kernels/runs.h"
 #include "cardloom/ops/paged_attention.h"
 #include "cardloom/ops/reference/element.h"
 
@@ -100,16 +101,15 @@ class TileRunner {
 
  private:
   void load_queries(const Tile& tile);
-  void reset();
-  [[nodiscard]] const void* operand_row(const TensorView& part, std::int64_t block,
-                                        std::int64_t place, std::int64_t group,
-                                        std::byte* staging) const;
+  void reset(std::int64_t num_queries);
+  [[nodiscard]] const void* operand_row(const Run& run, std::byte* staging) const;
   void pack_step(const TensorView& part, const KeySource& source, std::int64_t first,
-                 std::int64_t count, const void** rows);
+                 std::int64_t count, const void** rows) const;
   void pack_own_values(const KeySource& source, std::int64_t first, std::int64_t count);
+  void fetch_rows(const KeySource& source, std::int64_t first, std::int64_t end) const;
   template <class Deliver>
   void for_each_product(const Tile& tile, std::int64_t block, const PackedBlock& packed,
-                        Deliver deliver);
+                        const std::byte* next, Deliver deliver);
   void multiply_values(const Tile& tile, std::int64_t block, const PackedBlock& packed,
                        std::int64_t first, std::int64_t count);
   void merge(std::int64_t query, const float* products, float max, float total);
