@@ -14,13 +14,10 @@ namespace {
 /// would lie in two sets of the L1 cache.
 constexpr std::int64_t kScoreRow = kAttentionKeyBlock + kPanel;
 constexpr std::int64_t kWeightRow = kAttentionKeyBlock + kDepthStep;
-/// Keys that are asked for ahead of packing: 32 KB of keys and values of D = 128 in bf16, what
-/// memory delivers in ten of its latencies.
-constexpr std::int64_t kFetchKeys = 64;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kFloatBytes = sizeof(float);
 
-/// Into the L2 cache; half a block of keys is too much for L1.
+/// Into the L2 cache.
 void fetch(const std::byte* begin, std::int64_t bytes) {
   constexpr std::int64_t kLine = 64;
   for (std::int64_t offset = 0; offset < bytes; offset += kLine) {
@@ -54,6 +51,7 @@ TileRunner::TileRunner(const Attention& attention, const TileShape& shape, CpuDe
   const std::int64_t operand = shape.kernels.operand_bytes;
   const std::int64_t step_rows = 2 * kRowStep;
   const std::int64_t sizes[] = {shape.block_bytes(),
+                                shape.block_bytes(),
                                 shape.value_bytes,
                                 kTileQueries * shape.row_size * kFloatBytes,
                                 kTileQueries * shape.depth * operand,
@@ -71,7 +69,7 @@ TileRunner::TileRunner(const Attention& attention, const TileShape& shape, CpuDe
     next += round_up(*size++, std::int64_t{64});
     return begin;
   };
-  own_block_.data = take();
+  for (PackedBlock& block : own_blocks_) block.data = take();
   own_values_ = take();
   sums_ = reinterpret_cast<float*>(take());
   queries_ = take();
@@ -126,43 +124,28 @@ void TileRunner::pack_step(const TensorView& part, const KeySource& source, std:
   for (std::int64_t j = end; j < kDepthStep; ++j) rows[j] = zeros_;
 }
 
-/// Asks for keys and values of positions [first, end) before they are needed. The cache's blocks
-/// are short runs far apart, which the hardware does not foresee.
-void TileRunner::fetch_rows(const KeySource& source, std::int64_t first, std::int64_t end) const {
-  const std::int64_t block_size = attention_.cache.keys.shape[1];
-  for (const TensorView* part : {&attention_.cache.keys, &attention_.cache.values}) {
-    const std::int64_t bytes = shape_.D * size_of(part->dtype);
-    for (std::int64_t j = first; j < end;) {
-      const std::int64_t block = attention_.block_of(source.sequence, j / block_size);
-      const std::byte* row = reference::address(*part, block, j % block_size, source.group);
-      const std::int64_t stop = std::min(end, (j / block_size + 1) * block_size);
-      for (; j < stop; ++j, row += part->stride[1] * size_of(part->dtype)) fetch(row, bytes);
-    }
-  }
+/// kDepthStep keys and values from position `first` on, those below `end`, into their place.
+void TileRunner::pack_keys_and_values(const KeySource& source, std::int64_t first, std::int64_t end,
+                                      PackedBlock& packed) const {
+  const AttentionKernels& kernels = shape_.kernels;
+  const std::int64_t offset = first % kAttentionKeyBlock;
+  const void* rows[kDepthStep];
+  pack_step(attention_.cache.keys, source, first, end - first, rows);
+  std::byte* keys = packed.data + offset / kPanel * shape_.key_panel_bytes;
+  kernels.pack_keys(rows, shape_.D, keys);
+  kernels.pack_keys(rows + kPanel, shape_.D, keys + shape_.key_panel_bytes);
+  pack_step(attention_.cache.values, source, first, end - first, rows);
+  std::byte* values = packed.data + shape_.key_bytes + offset * kPanel * kernels.operand_bytes;
+  packed.is_finite &= kernels.pack_values(rows, shape_.D, shape_.value_panel_bytes, values);
 }
 
 void TileRunner::pack(const KeySource& source, std::int64_t block, std::int64_t num_keys,
-                      PackedBlock& packed) {
+                      PackedBlock& packed) const {
   const std::int64_t first = block * kAttentionKeyBlock;
   const std::int64_t end = std::min(num_keys, first + kAttentionKeyBlock);
-  const std::int64_t step_bytes = kDepthStep * kPanel * shape_.kernels.operand_bytes;
-  std::byte* keys = packed.data;
-  std::byte* values = packed.data + shape_.key_bytes;
   packed.is_finite = true;
-  const void* rows[kDepthStep];
-  fetch_rows(source, first, std::min(end, first + kFetchKeys));
   for (std::int64_t j = first; j < end; j += kDepthStep) {
-    const std::int64_t ahead = j + kFetchKeys;
-    fetch_rows(source, ahead, std::min(end, ahead + kDepthStep));
-    pack_step(attention_.cache.keys, source, j, end - j, rows);
-    for (std::int64_t half = 0; half < kDepthStep; half += kPanel) {
-      shape_.kernels.pack_keys(rows + half, shape_.D, keys);
-      keys += shape_.key_panel_bytes;
-    }
-    pack_step(attention_.cache.values, source, j, end - j, rows);
-    packed.is_finite &=
-        shape_.kernels.pack_values(rows, shape_.D, shape_.value_panel_bytes, values);
-    values += step_bytes;
+    pack_keys_and_values(source, j, end, packed);
   }
 }
 
@@ -295,9 +278,9 @@ void TileRunner::run(const Tile& tile, const PackedBlock* blocks) {
   reset(tile.num_queries());
   const std::int64_t num_keys = most_keys(attention_, tile);
   for (std::int64_t block = 0; block * kAttentionKeyBlock < num_keys; ++block) {
-    if (blocks == nullptr) pack(tile.source, block, num_keys, own_block_);
+    if (blocks == nullptr) pack(tile.source, block, num_keys, own_blocks_[0]);
     const bool fetches = blocks != nullptr && (block + 1) * kAttentionKeyBlock < num_keys;
-    for_each_product(tile, block, blocks == nullptr ? own_block_ : blocks[block],
+    for_each_product(tile, block, blocks == nullptr ? own_blocks_[0] : blocks[block],
                      fetches ? blocks[block + 1].data : nullptr,
                      [&](std::int64_t query, const float* products, float max, float total) {
                        merge(query, products, max, total);
@@ -306,16 +289,30 @@ void TileRunner::run(const Tile& tile, const PackedBlock* blocks) {
   finish(tile);
 }
 
-void TileRunner::run_part(const Tile& tile, std::int64_t block, float* parts) {
-  load_queries(tile);
-  pack(tile.source, block, most_keys(attention_, tile), own_block_);
-  for_each_product(tile, block, own_block_, nullptr,
-                   [&](std::int64_t query, const float* products, float max, float total) {
-                     float* part = parts + query * shape_.part_size();
-                     std::copy(products, products + shape_.row_size, part);
-                     part[shape_.row_size] = max;
-                     part[shape_.row_size + 1] = total;
-                   });
+void TileRunner::run_parts(const TilePart* parts, int count, std::int64_t block) {
+  const std::int64_t first = block * kAttentionKeyBlock;
+  std::int64_t end[kMostTogether];
+  std::int64_t last = first;
+  for (int i = 0; i < count; ++i) {
+    own_blocks_[i].is_finite = true;
+    end[i] = std::min(most_keys(attention_, *parts[i].tile), first + kAttentionKeyBlock);
+    last = std::max(last, end[i]);
+  }
+  for (std::int64_t j = first; j < last; j += kDepthStep) {
+    for (int i = 0; i < count; ++i) {
+      if (j < end[i]) pack_keys_and_values(parts[i].tile->source, j, end[i], own_blocks_[i]);
+    }
+  }
+  for (int i = 0; i < count; ++i) {
+    load_queries(*parts[i].tile);
+    for_each_product(*parts[i].tile, block, own_blocks_[i], nullptr,
+                     [&](std::int64_t query, const float* products, float max, float total) {
+                       float* part = parts[i].out + query * shape_.part_size();
+                       std::copy(products, products + shape_.row_size, part);
+                       part[shape_.row_size] = max;
+                       part[shape_.row_size + 1] = total;
+                     });
+  }
 }
 
 void TileRunner::merge_parts(const Tile& tile, const float* parts, std::int64_t stride) {

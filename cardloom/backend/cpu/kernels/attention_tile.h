@@ -54,6 +54,14 @@ struct Tile {
   [[nodiscard]] std::int64_t num_queries() const { return num_rows * num_heads; }
 };
 
+/// A tile's part of one block of keys.
+struct TilePart {
+  const Tile* tile = nullptr;
+  float* out = nullptr;  ///< [num_queries][part_size]
+};
+/// Parts that one worker takes together: GLM-4's two groups, which are neighbours in the cache.
+inline constexpr int kMostTogether = 2;
+
 /// Of one problem on one path: the kernels, and the sizes of what they work on.
 struct TileShape {
   TileShape(const Attention& attention, CpuDevice& device);
@@ -86,13 +94,13 @@ class TileRunner {
 
   /// Packs keys [block * kAttentionKeyBlock, ...) that are below num_keys; pads with 0.
   void pack(const KeySource& source, std::int64_t block, std::int64_t num_keys,
-            PackedBlock& packed);
+            PackedBlock& packed) const;
 
   /// The tile from begin to end; `blocks` are packed ones, or null to pack in own memory.
   void run(const Tile& tile, const PackedBlock* blocks);
 
-  /// One block of the tile, as parts [num_queries][part_size].
-  void run_part(const Tile& tile, std::int64_t block, float* parts);
+  /// The same block of up to kMostTogether tiles, whose keys and values are read side by side.
+  void run_parts(const TilePart* parts, int count, std::int64_t block);
   /// What run() does, from the parts of all blocks, `stride` floats apart.
   void merge_parts(const Tile& tile, const float* parts, std::int64_t stride);
 
@@ -106,7 +114,8 @@ class TileRunner {
   void pack_step(const TensorView& part, const KeySource& source, std::int64_t first,
                  std::int64_t count, const void** rows) const;
   void pack_own_values(const KeySource& source, std::int64_t first, std::int64_t count);
-  void fetch_rows(const KeySource& source, std::int64_t first, std::int64_t end) const;
+  void pack_keys_and_values(const KeySource& source, std::int64_t first, std::int64_t end,
+                            PackedBlock& packed) const;
   template <class Deliver>
   void for_each_product(const Tile& tile, std::int64_t block, const PackedBlock& packed,
                         const std::byte* next, Deliver deliver);
@@ -129,7 +138,7 @@ class TileRunner {
   std::byte* staging_ = nullptr;     ///< operands [kDepthStep][depth]
   std::byte* zeros_ = nullptr;       ///< operands [depth]
   std::byte* own_values_ = nullptr;  ///< value_bytes
-  PackedBlock own_block_;
+  PackedBlock own_blocks_[kMostTogether];
   std::int64_t num_keys_[kTileQueries] = {};
   float max_[kTileQueries];
   float total_[kTileQueries];
