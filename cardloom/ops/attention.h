@@ -25,8 +25,9 @@ struct AttentionOptions {
 /// k, v     as q      [Pk, heads, D], any strides
 /// out      as q      [P, heads, D], any strides without overlap; apart from q, k, v
 ///
-/// In f32: online softmax over blocks of kAttentionKeyBlock keys from position 0. A (row, head)'s
-/// bits do not depend on P, the number of heads or threads. Pk = 0 gives 0.
+/// Blocks, rounding and order as paged_attention.h says, from position 0: so the same bits as
+/// paged_attention over the same keys. They do not depend on P, the number of heads or threads.
+/// Pk = 0 gives 0.
 /// Throws kInvalidArgument on operands that do not fit.
 /// Source: Vaswani et al. 2017, arXiv:1706.03762, eq. (1); Dao et al. 2022, arXiv:2205.14135,
 /// alg. 1.

@@ -5,9 +5,10 @@
 namespace cardloom {
 
 /// Keys are walked in blocks of this many at fixed absolute positions, whatever the cache's own
-/// block size: so a row's bits depend on its keys alone (promise 1). 32 = one cache block of the
-/// engine's default, and a score row of two AVX-512 registers.
-inline constexpr int kAttentionKeyBlock = 32;
+/// block size: so a row's bits depend on its keys alone (promise 1). 512 = long enough that taking
+/// a block's sums into the row's costs 1/20 of making them, short enough that the scores and
+/// weights of 32 rows (100 KB) stay in L2 and that the blocks of one row keep many threads busy.
+inline constexpr std::int64_t kAttentionKeyBlock = 512;
 
 struct PagedAttentionArgs {
   static constexpr OpId kOp = OpId::kPagedAttention;
@@ -45,9 +46,15 @@ struct PagedAttentionOptions {
 /// out              as q      [T, heads, D], any strides without overlap; may be q itself (the
 ///                            original failure's view), else apart from it
 ///
-/// In f32: online softmax over blocks of kAttentionKeyBlock keys at absolute positions; a row's
-/// bits depend on its q, its keys and values only - not on T, the chunking of the prompt, the
-/// cache's block size, threads or neighbours. Keys from n on are never read.
+/// A row's keys are taken in blocks b of kAttentionKeyBlock at absolute positions. Of each, in f32,
+///   t_j = (q . key_j) * (scale * log2 e)      max_b = max of t_j
+///   w_j = 2^(t_j - max_b)                      rounded to bf16 if q is bf16
+///   total_b = sum of w_j                       sum_b[d] = sum of w_j * value_j[d]
+/// and in order of b the running (max, total, sum) takes them in: both sides times
+/// 2^(own max - higher max), then added. out = sum / total. Products of bf16 are exact, sums f32;
+/// in which order a block's sums run is the instruction path's choice. A row's bits depend on its
+/// q, its keys and values only - not on T, the chunking of the prompt, the cache's block size,
+/// threads or neighbours. Keys from n on are never read.
 /// An index outside its table or cache is a kInvalidArgument (with both numbers) when the kernel
 /// runs. Throws kInvalidArgument on operands that do not fit.
 /// Source: Kwon et al. 2023, arXiv:2309.06180; Milakov and Gimelshein 2018, arXiv:1805.02867,

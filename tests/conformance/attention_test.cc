@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
 
+#include "cardloom/backend/cpu/kernels/attention_kernels.h"
 #include "cardloom/ops/elementwise.h"
 #include "cardloom/ops/kv_append.h"
 #include "cardloom/ops/paged_attention.h"
@@ -18,6 +21,7 @@ using testing::assign;
 using testing::Card;
 using testing::contiguous;
 using testing::fill;
+using testing::fill_constant;
 using testing::for_each_card;
 using testing::LaidOut;
 using testing::to_bytes;
@@ -107,6 +111,48 @@ TEST(PagedAttention, BlockSizeAndChunksChangeNoBits) {
   });
 }
 
+TEST(PagedAttention, ChunksOfManyKeyBlocksChangeNoBits) {
+  constexpr std::int64_t kLength = 2 * kAttentionKeyBlock + 70;
+  for_each_card([](Card& card) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const LaidOut expected = attend_in_chunks(card, dtype, kLength, 16, kLength);
+      for (const std::int64_t chunk : {100, 512, 600}) {
+        EXPECT_EQ(to_bytes(attend_in_chunks(card, dtype, kLength, 32, chunk)), to_bytes(expected))
+            << "chunk " << chunk;
+      }
+      const Sequence sequence(dtype, kLength, 16);
+      const LaidOut out = contiguous(dtype, {kLength, kHeads, kD});
+      sequence.append(card);
+      for (const std::int64_t t : {kAttentionKeyBlock - 1, kAttentionKeyBlock, kLength - 1}) {
+        sequence.attend(card, t, t + 1, out);  // as decoding does: one row, blocks shared out
+        card.stream.synchronize();
+        EXPECT_EQ(to_bytes(out.view.slice(0, t, t + 1)), to_bytes(expected.view.slice(0, t, t + 1)))
+            << "row " << t;
+      }
+    }
+  });
+}
+
+TEST(PagedAttention, LaterInfinitiesChangeNoBits) {
+  for_each_card([](Card& card) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const LaidOut expected = attend_in_chunks(card, dtype, 75, 16, 75);
+      const Sequence sequence(dtype, 75, 16);
+      fill_constant(sequence.v.view.slice(0, 60, 61), std::numeric_limits<double>::infinity());
+      fill_constant(sequence.k.view.slice(0, 61, 62), std::nan(""));
+      const LaidOut out = contiguous(dtype, {75, kHeads, kD});
+      sequence.append(card);
+      sequence.attend(card, 0, 75, out);
+      card.stream.synchronize();
+      EXPECT_EQ(to_bytes(out.view.slice(0, 0, 60)), to_bytes(expected.view.slice(0, 0, 60)));
+      for (const double value : to_values(out.view.slice(0, 60, 61))) EXPECT_TRUE(value > 1e30);
+      for (const double value : to_values(out.view.slice(0, 61, 75))) {
+        EXPECT_TRUE(std::isnan(value));
+      }
+    }
+  });
+}
+
 TEST(PagedAttention, LastRowIsFullAttention) {
   for_each_card([](Card& card) {
     const LaidOut paged = attend_in_chunks(card, DType::kF32, 75, 16, 75);
@@ -187,6 +233,27 @@ TEST(PagedAttention, ShardOfHeadsIsPartOfTheWhole) {
     card.stream.synchronize();
     EXPECT_EQ(to_bytes(head), to_bytes(all.view.slice(1, 3, 4)));
   });
+}
+
+TEST(Attention, PowerOfTwoWithinTwoUnits) {
+  for (const cpu::Isa isa : cpu::supported_isas()) {
+    SCOPED_TRACE(std::string(to_string(isa)));
+    const auto power = cpu::attention_table(isa).bf16.power_of_two;
+    const auto last = std::bit_cast<std::uint32_t>(-125.5F);
+    for (auto bits = std::bit_cast<std::uint32_t>(-1e-9F); bits <= last; bits += 997) {
+      const auto x = std::bit_cast<float>(bits);
+      const double exact = std::exp2(static_cast<double>(x));
+      const double unit = std::ldexp(1.0, std::ilogb(exact) - 23);
+      ASSERT_LE(std::abs(power(x) - exact), 2 * unit) << x;
+    }
+    EXPECT_EQ(power(0), 1);
+    EXPECT_EQ(power(-0.0F), 1);
+    EXPECT_EQ(power(-1), 0.5F);
+    EXPECT_EQ(power(-125.6F), 0);
+    EXPECT_EQ(power(-1e30F), 0);
+    EXPECT_EQ(power(-std::numeric_limits<float>::infinity()), 0);
+    EXPECT_TRUE(std::isnan(power(std::nanf(""))));
+  }
 }
 
 TEST(Attention, PassesInfinityAndNanAsIeeeSays) {

@@ -137,7 +137,7 @@ TEST(Conformance, Attention) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const Size& size :
          {Size{0, 3, 2, 4}, Size{3, 0, 2, 4}, Size{3, 5, 0, 4}, Size{3, 5, 2, 0}, Size{1, 1, 1, 1},
-          Size{3, 31, 2, 18}, Size{5, 33, 1, 24}, Size{67, 70, 2, 112}}) {
+          Size{3, 31, 2, 18}, Size{5, 33, 1, 24}, Size{67, 70, 2, 112}, Size{3, 1100, 1, 40}}) {
       expect_conforms({"attention",
                        {rows(dtype, {size.P, size.heads, size.D}, -2, 2),
                         whole(dtype, {size.Pk, size.heads, size.D}, -2, 2),
@@ -159,8 +159,9 @@ TEST(Conformance, PagedAttention) {
     std::int64_t T, heads, D, block_size, max_keys;
   };
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const Size& size : {Size{0, 2, 4, 4, 4}, Size{3, 0, 4, 4, 4}, Size{1, 1, 1, 1, 1},
-                             Size{5, 5, 18, 4, 39}, Size{37, 6, 128, 16, 100}}) {
+    for (const Size& size :
+         {Size{0, 2, 4, 4, 4}, Size{3, 0, 4, 4, 4}, Size{1, 1, 1, 1, 1}, Size{5, 5, 18, 4, 39},
+          Size{37, 6, 128, 16, 100}, Size{6, 4, 40, 16, 1100}}) {
       const std::int64_t max_blocks = (size.max_keys + size.block_size - 1) / size.block_size;
       const std::int64_t G = (size.heads + 3) / 3;
       const Shape cache{3 * max_blocks, size.block_size, G, size.D};

@@ -1,5 +1,6 @@
 // The CPU backend's tables, written out: which kernel serves which operator, dtype and path.
 #include "cardloom/backend/cpu/cpu_device.h"
+#include "cardloom/backend/cpu/kernels/attention_kernels.h"
 #include "cardloom/backend/cpu/kernels/gemm_tables.h"
 #include "cardloom/backend/cpu/kernels/matmul.h"
 #include "cardloom/backend/cpu/kernels/operator_kernels.h"
@@ -35,6 +36,22 @@ const RowKernels& row_kernels(Isa isa) {
       return kRowAvx512;
   }
   return kRowPlain;
+}
+
+const AttentionTable& attention_table(Isa isa) {
+  switch (isa) {
+    case Isa::kPlain:
+      return kAttentionPlain;
+    case Isa::kAvx2:
+      return kAttentionAvx2;
+    case Isa::kAvx512:
+      return kAttentionAvx512;
+    case Isa::kAvx512Bf16:
+      return kAttentionAvx512Bf16;
+    case Isa::kAmx:
+      return kAttentionAmx;
+  }
+  return kAttentionPlain;
 }
 
 namespace {

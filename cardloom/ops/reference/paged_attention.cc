@@ -24,7 +24,7 @@ void paged_attention(const KernelContext&, const PagedAttentionArgs& args) {
         return load(part, block(j), j % block_size, group, d);
       };
       attend_row(
-          n, q.shape[2], args.scale, [&](std::int64_t d) { return load(q, t, h, d); },
+          q.dtype, n, q.shape[2], args.scale, [&](std::int64_t d) { return load(q, t, h, d); },
           [&](std::int64_t j, std::int64_t d) { return at(args.cache.keys, j, d); },
           [&](std::int64_t j, std::int64_t d) { return at(args.cache.values, j, d); },
           [&](std::int64_t d, float result) { store(args.out, result, t, h, d); });

@@ -1,53 +1,24 @@
 #include <algorithm>
-#include <cstring>
-#include <limits>
 #include <utility>
 #include <vector>
 
+#include "cardloom/backend/cpu/kernels/attention_tile.h"
 #include "cardloom/backend/cpu/kernels/operator_kernels.h"
-#include "cardloom/backend/cpu/kernels/runs.h"
 #include "cardloom/base/integer_math.h"
 #include "cardloom/ops/index_checks.h"
-#include "cardloom/ops/reference/element.h"
 
 namespace cardloom::cpu {
 namespace {
 
-static_assert(kKeyBlock == kAttentionKeyBlock);
-
-/// Queries (row, head) that share a block of keys while it is in the cache: enough that unpacking
-/// the keys costs little beside using them; 64 queries and a block of D = 128 are about 130 KB.
-constexpr std::int64_t kTileQueries = 64;
-
-/// Both operators are one: full attention reads one sequence whose only block is all of k and v.
-struct Attention {
-  TensorView q;
-  TensorView out;
-  KvLayer cache;
-  TensorView block_tables;  ///< rank 0: one block, the whole cache
-  TensorView context_lens;  ///< rank 0: `num_keys` for every row
-  std::int64_t num_keys = 0;
-  float scale = 0;
-
-  [[nodiscard]] std::int64_t keys_of(std::int64_t row) const {
-    if (context_lens.rank == 0) return num_keys;
-    return reference::load_index<std::int32_t>(context_lens, row);
-  }
-  [[nodiscard]] std::int64_t block_of(std::int64_t sequence, std::int64_t index) const {
-    if (block_tables.rank == 0) return 0;
-    return reference::load_index<std::int32_t>(block_tables, sequence, index);
-  }
-};
-
-/// Rows x heads that read the same group of the same sequence.
-struct Tile {
-  std::int64_t sequence = 0;
-  std::int64_t group = 0;
-  std::int64_t first_row = 0;
-  std::int64_t num_rows = 0;
-  std::int64_t first_head = 0;
-  std::int64_t num_heads = 0;
-};
+/// Packed keys and values that are in memory at once, unless one source alone is more: what a
+/// core's L2 and its share of L3 hold, and little beside a model.
+constexpr std::int64_t kMostPackedBytes = std::int64_t{16} << 20;
+/// Below this many tiles a thread, the blocks of keys are shared out too.
+constexpr std::int64_t kTilesPerThread = 2;
+/// Memory that the parts of such tiles may take; with more, the tiles alone are shared out.
+constexpr std::int64_t kMostPartBytes = std::int64_t{64} << 20;
+/// Tiles become no smaller than one product of kernels.
+constexpr std::int64_t kFewestQueries = kRowStep;
 
 /// Heads [first, first + count) of one group.
 struct HeadRange {
@@ -63,172 +34,202 @@ struct RowRange {
   std::int64_t count = 0;
 };
 
-/// Cuts rows x heads into tiles, the smaller the fewer there are, so that the team is busy. How it
-/// is cut changes no bits. Later rows, which see more keys, come first.
+void add_tiles(const RowRange& rows, const HeadRange& heads, std::int64_t queries,
+               std::vector<Tile>& tiles) {
+  const std::int64_t head_step = std::min(heads.count, queries);
+  const std::int64_t row_step = std::max<std::int64_t>(1, queries / head_step);
+  for (std::int64_t row = 0; row < rows.count; row += row_step) {
+    for (std::int64_t head = 0; head < heads.count; head += head_step) {
+      tiles.push_back({{rows.sequence, heads.group},
+                       rows.first + row,
+                       std::min(row_step, rows.count - row),
+                       heads.first + head,
+                       std::min(head_step, heads.count - head)});
+    }
+  }
+}
+
+/// Neighbours with the same source.
 std::vector<Tile> cut(const std::vector<RowRange>& rows, const std::vector<HeadRange>& heads,
-                      int num_threads) {
+                      std::int64_t fewest_tiles) {
   std::vector<Tile> tiles;
-  for (std::int64_t queries = kTileQueries;; queries /= 2) {
+  for (std::int64_t queries = kTileQueries; queries >= kFewestQueries; queries /= 2) {
     tiles.clear();
     for (const HeadRange& range : heads) {
-      const std::int64_t head_step = std::min(range.count, queries);
-      for (const RowRange& run : rows) {
-        const std::int64_t row_step = std::max<std::int64_t>(1, queries / head_step);
-        for (std::int64_t row = 0; row < run.count; row += row_step) {
-          for (std::int64_t head = 0; head < range.count; head += head_step) {
-            tiles.push_back({run.sequence, range.group, run.first + row,
-                             std::min(row_step, run.count - row), range.first + head,
-                             std::min(head_step, range.count - head)});
-          }
-        }
-      }
+      for (const RowRange& run : rows) add_tiles(run, range, queries, tiles);
     }
-    if (static_cast<int>(tiles.size()) >= 2 * num_threads || queries <= 4) break;
+    if (static_cast<std::int64_t>(tiles.size()) >= fewest_tiles) break;
   }
-  std::stable_sort(tiles.begin(), tiles.end(),
-                   [](const Tile& a, const Tile& b) { return a.first_row > b.first_row; });
   return tiles;
 }
 
-/// One worker's memory for one tile; all f32.
-struct TileMemory {
-  float* queries;   ///< [queries][D]
-  float* scores;    ///< [queries][kKeyBlock]
-  float* sums;      ///< [queries][row_size]
-  float* maxima;    ///< [queries]
-  float* totals;    ///< [queries]
-  float* factors;   ///< [queries]
-  float* key_rows;  ///< [kKeyBlock][row_size]
-  float* keys;      ///< [D][kKeyBlock]
-  float* values;    ///< [kKeyBlock][row_size]
+bool same_source(const Tile& a, const Tile& b) {
+  return a.source.sequence == b.source.sequence && a.source.group == b.source.group;
+}
+
+/// Whether packed keys would serve more than one tile; not so in a step that only decodes.
+bool has_shared_source(const std::vector<Tile>& tiles) {
+  return std::adjacent_find(tiles.begin(), tiles.end(), same_source) != tiles.end();
+}
+
+/// Tiles that read the same source, and what they share of it.
+struct Share {
+  KeySource source;
+  std::int64_t num_keys = 0;
+  std::vector<PackedBlock> blocks;  ///< empty: a single tile packs for itself
 };
 
-class TileRunner {
+/// How the work is shared out. It changes no bits.
+class Plan {
  public:
-  TileRunner(const Attention& attention, CpuDevice& device, int worker)
-      : attention_(attention),
-        kernels_(device.rows()),
-        D_(attention.q.shape[2]),
-        row_size_(round_up(D_, kRowPadding)) {
-    const std::int64_t per_query = D_ + kKeyBlock + row_size_ + 3;
-    const std::int64_t floats = kTileQueries * per_query + kKeyBlock * (2 * row_size_ + D_);
-    auto* next = reinterpret_cast<float*>(
-        device.scratch(worker, floats * static_cast<std::int64_t>(sizeof(float))));
-    const auto take = [&](std::int64_t count) { return std::exchange(next, next + count); };
-    memory_.sums = take(kTileQueries * row_size_);
-    memory_.key_rows = take(kKeyBlock * row_size_);
-    memory_.values = take(kKeyBlock * row_size_);
-    memory_.keys = take(kKeyBlock * D_);
-    memory_.scores = take(kTileQueries * kKeyBlock);
-    memory_.queries = take(kTileQueries * D_);
-    memory_.maxima = take(kTileQueries);
-    memory_.totals = take(kTileQueries);
-    memory_.factors = take(kTileQueries);
-  }
+  Plan(const Attention& attention, CpuDevice& device)
+      : attention_(attention), shape_(attention, device), device_(device) {}
 
-  void run(const Tile& tile) {
-    const std::int64_t most_keys = begin(tile);
-    for (std::int64_t first = 0; first < most_keys; first += kKeyBlock) {
-      unpack(tile, first, std::min(kKeyBlock, most_keys - first));
-      add_block(first);
-    }
-    finish(tile);
+  void run(const std::vector<RowRange>& rows, const std::vector<HeadRange>& heads) {
+    const std::int64_t fewest = kTilesPerThread * device_.pool().size();
+    const std::vector<Tile> tiles = cut(rows, heads, fewest);
+    const bool few = static_cast<std::int64_t>(tiles.size()) < fewest;
+    if ((few || !has_shared_source(tiles)) && run_parts(tiles)) return;
+    for (std::size_t begin = 0; begin < tiles.size();) begin = run_shared(tiles, begin);
   }
 
  private:
-  /// Keys of a query that are in the block from `first` on.
-  [[nodiscard]] std::int64_t keys_in_block(std::int64_t query, std::int64_t first) const {
-    return std::clamp<std::int64_t>(num_keys_[query] - first, 0, kKeyBlock);
+  template <class Body>  // body(runner, index)
+  void for_each(std::int64_t count, Body body) {
+    device_.pool().parallel_for(count, [&](std::int64_t index, int worker) {
+      TileRunner runner(attention_, shape_, device_, worker);
+      body(runner, static_cast<std::size_t>(index));
+    });
   }
 
-  /// Loads the queries. Returns the most keys that any of them sees.
-  std::int64_t begin(const Tile& tile) {
-    num_queries_ = tile.num_rows * tile.num_heads;
-    std::int64_t most_keys = 0;
-    for (std::int64_t query = 0; query < num_queries_; ++query) {
-      const std::int64_t row = tile.first_row + query / tile.num_heads;
-      const std::int64_t head = tile.first_head + query % tile.num_heads;
-      load_run(kernels_, row_of(attention_.q, row, head), D_, memory_.queries + query * D_);
-      num_keys_[query] = attention_.keys_of(row);
-      most_keys = std::max(most_keys, num_keys_[query]);
-      memory_.maxima[query] = -std::numeric_limits<float>::infinity();
-      memory_.totals[query] = 0;
-    }
-    std::memset(memory_.sums, 0,
-                static_cast<std::size_t>(num_queries_ * row_size_) * sizeof(float));
-    return most_keys;
-  }
+  struct Part {
+    std::size_t tile;
+    std::int64_t block;
+    std::int64_t offset;  ///< in floats
+  };
 
-  /// Keys and values of positions [first, first + count) as f32, keys transposed.
-  void unpack(const Tile& tile, std::int64_t first, std::int64_t count) {
-    const std::int64_t block_size = attention_.cache.keys.shape[1];
-    for (std::int64_t j = 0; j < count; ++j) {
-      const std::int64_t block = attention_.block_of(tile.sequence, (first + j) / block_size);
-      const std::int64_t place = (first + j) % block_size;
-      const auto row = [&](const TensorView& part) {
-        return row_of(part, block, place, tile.group);
-      };
-      float* value = memory_.values + j * row_size_;
-      load_run(kernels_, row(attention_.cache.keys), D_, memory_.key_rows + j * row_size_);
-      load_run(kernels_, row(attention_.cache.values), D_, value);
-      std::fill(value + D_, value + row_size_, 0.0F);
-    }
-    kernels_.transpose_keys(memory_.key_rows, row_size_, count, D_, memory_.keys);
-  }
-
-  /// One step of every query's online softmax.
-  void add_block(std::int64_t first) {
-    kernels_.attention_scores(memory_.queries, num_queries_, memory_.keys, D_, attention_.scale,
-                              memory_.scores);
-    for (std::int64_t query = 0; query < num_queries_; ++query) {
-      const std::int64_t count = keys_in_block(query, first);
-      if (count == 0) continue;
-      memory_.factors[query] =
-          kernels_.softmax_step(memory_.scores + query * kKeyBlock, count, memory_.maxima + query,
-                                memory_.totals + query);
-    }
-    for (std::int64_t query = 0; query < num_queries_;) {  // neighbours that see as many at once
-      const std::int64_t count = keys_in_block(query, first);
-      std::int64_t end = query + 1;
-      while (end < num_queries_ && keys_in_block(end, first) == count) ++end;
-      if (count > 0) {
-        kernels_.attention_values(memory_.scores + query * kKeyBlock, memory_.factors + query,
-                                  end - query, count, memory_.values, row_size_,
-                                  memory_.sums + query * row_size_);
+  /// Few tiles, or none with shared keys: every (tile, block of keys) is a part, and then every
+  /// tile's sum over blocks. Returns false, having done nothing, if that would take too much
+  /// memory.
+  bool run_parts(const std::vector<Tile>& tiles) {
+    std::vector<Part> parts;
+    std::vector<std::int64_t> offsets;
+    std::int64_t floats = 0;
+    for (std::size_t tile = 0; tile < tiles.size(); ++tile) {
+      offsets.push_back(floats);
+      const std::int64_t blocks =
+          ceil_div(TileRunner::most_keys(attention_, tiles[tile]), kAttentionKeyBlock);
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        parts.push_back({tile, block, floats});
+        floats += tiles[tile].num_queries() * shape_.part_size();
       }
-      query = end;
     }
+    const std::int64_t bytes = floats * static_cast<std::int64_t>(sizeof(float));
+    if (bytes > kMostPartBytes) return false;
+    auto* memory = reinterpret_cast<float*>(device_.scratch(CpuDevice::kShared, bytes));
+    const std::vector<std::size_t> tasks = put_together(tiles, parts);
+    for_each(static_cast<std::int64_t>(tasks.size()) - 1,
+             [&](TileRunner& runner, std::size_t index) {
+               TilePart together[kMostTogether];
+               int count = 0;
+               for (std::size_t i = tasks[index]; i < tasks[index + 1]; ++i) {
+                 together[count++] = {&tiles[parts[i].tile], memory + parts[i].offset};
+               }
+               runner.run_parts(together, count, parts[tasks[index]].block);
+             });
+    for_each(static_cast<std::int64_t>(tiles.size()), [&](TileRunner& runner, std::size_t tile) {
+      runner.merge_parts(tiles[tile], memory + offsets[tile],
+                         tiles[tile].num_queries() * shape_.part_size());
+    });
+    return true;
   }
 
-  void finish(const Tile& tile) {
-    for (std::int64_t query = 0; query < num_queries_; ++query) {
-      const Run out = row_of(attention_.out, tile.first_row + query / tile.num_heads,
-                             tile.first_head + query % tile.num_heads);
-      float* sums = memory_.sums + query * row_size_;
-      if (num_keys_[query] > 0) {
-        kernels_.scale(sums, 1.0F / memory_.totals[query], sums, D_);
-      }
-      write_run(kernels_, sums, out, D_);
+  /// Sorts the parts so that those of one sequence's block are neighbours, and returns where each
+  /// task begins, then their end. Groups of a token are neighbours in memory: read together they
+  /// are one stream (1.6 times the bandwidth), which pays where there are tasks enough for the
+  /// team.
+  std::vector<std::size_t> put_together(const std::vector<Tile>& tiles, std::vector<Part>& parts) {
+    const auto place = [&](const Part& part) {
+      return std::pair(tiles[part.tile].source.sequence, part.block);
+    };
+    std::stable_sort(parts.begin(), parts.end(),
+                     [&](const Part& a, const Part& b) { return place(a) < place(b); });
+    const bool enough =
+        parts.size() >= 2 * kMostTogether * static_cast<std::size_t>(device_.pool().size());
+    std::vector<std::size_t> begins;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const bool joins = enough && i > 0 && place(parts[i]) == place(parts[i - 1]) &&
+                         i - begins.back() < kMostTogether;
+      if (!joins) begins.push_back(i);
     }
+    begins.push_back(parts.size());
+    return begins;
+  }
+
+  /// Tiles from `begin` on until packed keys fill kMostPackedBytes. Returns the first one left.
+  std::size_t run_shared(const std::vector<Tile>& tiles, std::size_t begin) {
+    std::vector<Share> shares;
+    std::vector<std::size_t> share_of;
+    std::int64_t packed_bytes = 0;
+    std::size_t end = begin;
+    while (end < tiles.size()) {
+      Share share = next_share(tiles, end, share_of, shares.size());
+      const auto blocks = static_cast<std::int64_t>(share.blocks.size());
+      packed_bytes += blocks * shape_.block_bytes();
+      shares.push_back(std::move(share));
+      if (packed_bytes >= kMostPackedBytes) break;
+    }
+    pack(shares, packed_bytes);
+    for_each(static_cast<std::int64_t>(end - begin), [&](TileRunner& runner, std::size_t index) {
+      const std::size_t last_first = share_of.size() - 1 - index;  // later rows see more keys
+      const Share& share = shares[share_of[last_first]];
+      runner.run(tiles[begin + last_first], share.blocks.empty() ? nullptr : share.blocks.data());
+    });
+    return end;
+  }
+
+  /// The tiles with the source of tiles[end]; moves `end` behind them.
+  Share next_share(const std::vector<Tile>& tiles, std::size_t& end,
+                   std::vector<std::size_t>& share_of, std::size_t index) {
+    Share share{tiles[end].source, 0, {}};
+    const std::size_t first = end;
+    for (; end < tiles.size(); ++end) {
+      if (!same_source(tiles[end], tiles[first])) break;
+      share.num_keys = std::max(share.num_keys, TileRunner::most_keys(attention_, tiles[end]));
+      share_of.push_back(index);
+    }
+    if (end - first > 1) {
+      share.blocks.resize(static_cast<std::size_t>(ceil_div(share.num_keys, kAttentionKeyBlock)));
+    }
+    return share;
+  }
+
+  void pack(std::vector<Share>& shares, std::int64_t packed_bytes) {
+    struct Task {
+      Share* share;
+      std::size_t block;
+    };
+    std::vector<Task> tasks;
+    if (packed_bytes == 0) return;
+    std::byte* next = device_.scratch(CpuDevice::kShared, packed_bytes);
+    for (Share& share : shares) {
+      for (std::size_t block = 0; block < share.blocks.size(); ++block) {
+        share.blocks[block].data = next;
+        next += shape_.block_bytes();
+        tasks.push_back({&share, block});
+      }
+    }
+    for_each(static_cast<std::int64_t>(tasks.size()), [&](TileRunner& runner, std::size_t index) {
+      const Task& task = tasks[index];
+      runner.pack(task.share->source, static_cast<std::int64_t>(task.block), task.share->num_keys,
+                  task.share->blocks[task.block]);
+    });
   }
 
   const Attention& attention_;
-  const RowKernels& kernels_;
-  std::int64_t D_;
-  std::int64_t row_size_;
-  TileMemory memory_{};
-  std::int64_t num_queries_ = 0;
-  std::int64_t num_keys_[kTileQueries] = {};
+  TileShape shape_;
+  CpuDevice& device_;
 };
-
-void run_tiles(const KernelContext& context, const Attention& attention,
-               const std::vector<Tile>& tiles) {
-  CpuDevice& device = cpu_device(context);
-  device.pool().parallel_for(
-      static_cast<std::int64_t>(tiles.size()), [&](std::int64_t index, int worker) {
-        TileRunner(attention, device, worker).run(tiles[static_cast<std::size_t>(index)]);
-      });
-}
 
 /// Neighbouring rows of one sequence.
 std::vector<RowRange> row_ranges(const TensorView& token_sequences) {
@@ -258,9 +259,7 @@ void paged_attention(const KernelContext& context, const PagedAttentionArgs& arg
   check_block_tables(args);
   const Attention attention{args.q, args.out,  args.cache, args.block_tables, args.context_lens,
                             0,      args.scale};
-  run_tiles(
-      context, attention,
-      cut(row_ranges(args.token_sequences), head_ranges(args), cpu_device(context).pool().size()));
+  Plan(attention, cpu_device(context)).run(row_ranges(args.token_sequences), head_ranges(args));
 }
 
 void attention(const KernelContext& context, const AttentionArgs& args) {
@@ -273,8 +272,7 @@ void attention(const KernelContext& context, const AttentionArgs& args) {
   whole.scale = args.scale;
   std::vector<HeadRange> heads;
   for (std::int64_t h = 0; h < args.q.shape[1]; ++h) heads.push_back({h, h, 1});
-  run_tiles(context, whole,
-            cut({{0, 0, args.q.shape[0]}}, heads, cpu_device(context).pool().size()));
+  Plan(whole, cpu_device(context)).run({{0, 0, args.q.shape[0]}}, heads);
 }
 
 }  // namespace cardloom::cpu
