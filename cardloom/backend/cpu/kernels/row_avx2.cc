@@ -12,8 +12,6 @@ namespace {
 
 using Vector = __m256;
 constexpr int64_t kWidth = 8;
-constexpr int kScoreQueries = 2;  // x 4 registers of keys
-constexpr int kValueQueries = 4;  // x 2 registers of a row
 
 inline Vector load(const float* from) { return _mm256_loadu_ps(from); }
 inline void store(float* to, Vector a) { _mm256_storeu_ps(to, a); }

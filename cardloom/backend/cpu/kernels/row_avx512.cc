@@ -12,8 +12,6 @@ namespace {
 
 using Vector = __m512;
 constexpr int64_t kWidth = 16;
-constexpr int kScoreQueries = 8;  // x 2 registers of keys
-constexpr int kValueQueries = 8;  // x 2 registers of a row
 
 inline Vector load(const float* from) { return _mm512_loadu_ps(from); }
 inline void store(float* to, Vector a) { _mm512_storeu_ps(to, a); }

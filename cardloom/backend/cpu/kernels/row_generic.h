@@ -1,11 +1,10 @@
 // The row kernels, written once over `Vector` and its functions. No header of its own: each
 // row_<path>.cc includes it inside its unnamed namespace, after defining Vector, kWidth,
-// kScoreQueries, kValueQueries, load, store, ... for its instruction path.
+// load, store, ... for its instruction path.
 //
 // The remainder of a run goes through the same vector code (load_first fills with 0), so an
 // element's bits do not depend on where in a run it stands.
 
-constexpr int64_t kScoreVectors = kKeyBlock / kWidth;
 constexpr float kInfinity = __builtin_huge_valf();
 
 // ---- 16-bit formats: loops that compilers vectorise; see tensor/dtype.h for the formulae.
@@ -279,167 +278,20 @@ void run_rotate_pairs(const float* x, const float* cos_sin, float* out, int64_t 
   }
 }
 
-// ---- Attention.
-
-void run_transpose_keys(const float* rows, int64_t row_size, int64_t num_keys, int64_t D,
-                        float* out) {
-  const int64_t whole_keys = num_keys / 4 * 4;
-  const int64_t whole_columns = D / 4 * 4;
-  for (int64_t j = 0; j < whole_keys; j += 4) {
-    for (int64_t d = 0; d < whole_columns; d += 4) {
-      const float* from = rows + j * row_size + d;
-      __m128 a = _mm_loadu_ps(from);
-      __m128 b = _mm_loadu_ps(from + row_size);
-      __m128 c = _mm_loadu_ps(from + 2 * row_size);
-      __m128 e = _mm_loadu_ps(from + 3 * row_size);
-      _MM_TRANSPOSE4_PS(a, b, c, e);
-      _mm_storeu_ps(out + d * kKeyBlock + j, a);
-      _mm_storeu_ps(out + (d + 1) * kKeyBlock + j, b);
-      _mm_storeu_ps(out + (d + 2) * kKeyBlock + j, c);
-      _mm_storeu_ps(out + (d + 3) * kKeyBlock + j, e);
-    }
-  }
-  for (int64_t d = 0; d < D; ++d) {
-    const int64_t first = d < whole_columns ? whole_keys : 0;
-    for (int64_t j = first; j < kKeyBlock; ++j) {
-      out[d * kKeyBlock + j] = j < num_keys ? rows[j * row_size + d] : 0.0F;
-    }
-  }
-}
-
-template <int queries>
-void score_block(const float* query, const float* keys, int64_t D, float scale, float* scores) {
-  Vector sums[queries][kScoreVectors];
-  for (int i = 0; i < queries; ++i) {
-    for (int64_t part = 0; part < kScoreVectors; ++part) sums[i][part] = set1(0.0F);
-  }
-  for (int64_t d = 0; d < D; ++d) {
-    for (int i = 0; i < queries; ++i) {
-      const Vector element = set1(query[i * D + d]);
-      for (int64_t part = 0; part < kScoreVectors; ++part) {
-        sums[i][part] = madd(element, load(keys + d * kKeyBlock + part * kWidth), sums[i][part]);
-      }
-    }
-  }
-  for (int i = 0; i < queries; ++i) {
-    for (int64_t part = 0; part < kScoreVectors; ++part) {
-      store(scores + i * kKeyBlock + part * kWidth, mul(sums[i][part], set1(scale)));
-    }
-  }
-}
-
-void run_attention_scores(const float* queries, int64_t num_queries, const float* keys, int64_t D,
-                          float scale, float* scores) {
+/// Four maxima side by side: one alone would wait for itself.
+float run_largest(const float* x, int64_t n) {
+  Vector most[4] = {set1(-kInfinity), set1(-kInfinity), set1(-kInfinity), set1(-kInfinity)};
   int64_t i = 0;
-  for (; i + kScoreQueries <= num_queries; i += kScoreQueries) {
-    score_block<kScoreQueries>(queries + i * D, keys, D, scale, scores + i * kKeyBlock);
+  for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
+    // The operand that is kept if the other is NaN comes second.
+    for (int part = 0; part < 4; ++part) most[part] = max(load(x + i + part * kWidth), most[part]);
   }
-  for (; i < num_queries; ++i) {
-    score_block<1>(queries + i * D, keys, D, scale, scores + i * kKeyBlock);
-  }
+  float largest = max_of(max(max(most[0], most[1]), max(most[2], most[3])));
+  for (; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  return largest;
 }
 
-float run_softmax_step(float* scores, int64_t num_keys, float* max_so_far, float* total) {
-  Vector highest = set1(-kInfinity);
-  for (int64_t j = 0; j < num_keys; j += kWidth) {
-    const int64_t count = num_keys - j < kWidth ? num_keys - j : kWidth;
-    float lanes[kWidth];
-    store(lanes, set1(-kInfinity));
-    memcpy(lanes, scores + j, static_cast<size_t>(count) * sizeof(float));
-    highest = max(highest, count < kWidth ? load(lanes) : load(scores + j));
-  }
-  const float block_max = max_of(highest);
-  const float new_max = block_max > *max_so_far ? block_max : *max_so_far;
-  // A row of -inf so far: exp(-inf - 0) is the 0 that it weighs, exp(-inf - -inf) would be NaN.
-  const float shift = new_max == -kInfinity ? 0.0F : new_max;
-  Vector sums[kScoreVectors];
-  for (int64_t part = 0; part < kScoreVectors; ++part) {
-    const int64_t left = num_keys - part * kWidth;
-    const int64_t count = left < 0 ? 0 : left < kWidth ? left : kWidth;
-    float* block = scores + part * kWidth;
-    float lanes[kWidth];
-    store(lanes, exp_of(sub(load(block), set1(shift))));
-    sums[part] = count < kWidth ? load_first(lanes, count) : load(lanes);
-    store(block, sums[part]);
-  }
-  for (int64_t half = kScoreVectors / 2; half > 0; half /= 2) {
-    for (int64_t part = 0; part < half; ++part) sums[part] = add(sums[part], sums[part + half]);
-  }
-  float factor[kWidth];
-  store(factor, exp_of(set1(*max_so_far - shift)));
-  *total = *total * factor[0] + sum_of(sums[0]);
-  *max_so_far = new_max;
-  return factor[0];
-}
-
-template <int queries, int vectors>
-void value_block(const float* weights, const float* factors, int64_t num_keys, const float* values,
-                 int64_t row_size, float* sums) {
-  Vector parts[queries][vectors];
-  for (int i = 0; i < queries; ++i) {
-    for (int part = 0; part < vectors; ++part) {
-      parts[i][part] = mul(load(sums + i * row_size + part * kWidth), set1(factors[i]));
-    }
-  }
-  for (int64_t j = 0; j < num_keys; ++j) {
-    Vector value[vectors];
-    for (int part = 0; part < vectors; ++part) {
-      value[part] = load(values + j * row_size + part * kWidth);
-    }
-    for (int i = 0; i < queries; ++i) {
-      const Vector weight = set1(weights[i * kKeyBlock + j]);
-      for (int part = 0; part < vectors; ++part) {
-        parts[i][part] = madd(weight, value[part], parts[i][part]);
-      }
-    }
-  }
-  for (int i = 0; i < queries; ++i) {
-    for (int part = 0; part < vectors; ++part) {
-      store(sums + i * row_size + part * kWidth, parts[i][part]);
-    }
-  }
-}
-
-template <int queries>
-void value_rows(const float* weights, const float* factors, int64_t num_keys, const float* values,
-                int64_t row_size, float* sums) {
-  int64_t d = 0;
-  for (; d + 2 * kWidth <= row_size; d += 2 * kWidth) {
-    value_block<queries, 2>(weights, factors, num_keys, values + d, row_size, sums + d);
-  }
-  for (; d < row_size; d += kWidth) {
-    value_block<queries, 1>(weights, factors, num_keys, values + d, row_size, sums + d);
-  }
-}
-
-void run_attention_values(const float* weights, const float* factors, int64_t num_queries,
-                          int64_t num_keys, const float* values, int64_t row_size, float* sums) {
-  int64_t i = 0;
-  for (; i + kValueQueries <= num_queries; i += kValueQueries) {
-    value_rows<kValueQueries>(weights + i * kKeyBlock, factors + i, num_keys, values, row_size,
-                              sums + i * row_size);
-  }
-  for (; i < num_queries; ++i) {
-    value_rows<1>(weights + i * kKeyBlock, factors + i, num_keys, values, row_size,
-                  sums + i * row_size);
-  }
-}
-
-constexpr RowKernels kTable = {bf16_to_f32,
-                               f32_to_bf16,
-                               f16_to_f32,
-                               f32_to_f16,
-                               run_sum,
-                               run_sum_squares,
-                               store_bf16_tile,
-                               run_normalise,
-                               run_silu_and_mul,
-                               run_gelu,
-                               run_add,
-                               run_scale,
-                               run_exp,
-                               run_rotate_pairs,
-                               run_transpose_keys,
-                               run_attention_scores,
-                               run_softmax_step,
-                               run_attention_values};
+constexpr RowKernels kTable = {bf16_to_f32,   f32_to_bf16,      f16_to_f32,      f32_to_f16,
+                               run_sum,       run_sum_squares,  run_largest,     store_bf16_tile,
+                               run_normalise, run_silu_and_mul, run_gelu,        run_add,
+                               run_scale,     run_exp,          run_rotate_pairs};

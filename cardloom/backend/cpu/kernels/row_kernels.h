@@ -6,11 +6,6 @@ namespace cardloom::cpu {
 
 enum class Isa;
 
-/// Keys that attention takes at once; see kAttentionKeyBlock.
-constexpr int64_t kKeyBlock = 32;
-/// Rows of f32 scratch are padded to a multiple of this, so that no path has a remainder there.
-constexpr int64_t kRowPadding = 16;
-
 /// Kernels on contiguous runs of n numbers; the drivers gather and scatter other layouts.
 ///
 /// An element-wise result depends on its own inputs only, wherever in a run it stands; a sum
@@ -24,6 +19,7 @@ struct RowKernels {
 
   float (*sum)(const float* x, int64_t n);
   float (*sum_squares)(const float* x, float mean, int64_t n);  ///< of x - mean
+  float (*largest)(const float* x, int64_t n);  ///< -inf if there is none; NaN is passed over
   /// out[i][j] = bf16((sums[i][j] + bias[j]) + residual[i][j]) for j < n <= 32; row strides in
   /// elements, sums' is 32; bias and residual may be null, residual may be out
   void (*store_bf16_tile)(const float* sums, const float* bias, const uint16_t* residual,
@@ -40,24 +36,6 @@ struct RowKernels {
   void (*exp)(const float* x, float* out, int64_t n);
   /// (x[2i], x[2i+1]) turned by the angle of (cos, sin) = cos_sin[2i], cos_sin[2i+1]; no FMA
   void (*rotate_pairs)(const float* x, const float* cos_sin, float* out, int64_t num_pairs);
-
-  /// out[d][j] = rows[j][d] for d < D, j < num_keys; 0 for the other j < kKeyBlock. `row_size`:
-  /// elements between rows.
-  void (*transpose_keys)(const float* rows, int64_t row_size, int64_t num_keys, int64_t D,
-                         float* out);
-  /// scores[i][j] = scale * (sum over d of queries[i][d] * keys[d][j], in order of d),
-  /// queries [num_queries][D], keys [D][kKeyBlock], scores [num_queries][kKeyBlock]
-  void (*attention_scores)(const float* queries, int64_t num_queries, const float* keys, int64_t D,
-                           float scale, float* scores);
-  /// One step of the online softmax of one query over scores[0, num_keys): raises *max, makes the
-  /// scores weights exp(score - max), 0 beyond num_keys, and adds them to *total. Returns the
-  /// factor by which what was summed before shrinks.
-  float (*softmax_step)(float* scores, int64_t num_keys, float* max, float* total);
-  /// sums[i][d] = sums[i][d] * factors[i] + sum over j < num_keys of weights[i][j] * values[j][d],
-  /// in order of j; weights [num_queries][kKeyBlock], values and sums rows of `row_size` elements,
-  /// a multiple of kRowPadding
-  void (*attention_values)(const float* weights, const float* factors, int64_t num_queries,
-                           int64_t num_keys, const float* values, int64_t row_size, float* sums);
 };
 
 const RowKernels& row_kernels(Isa isa);

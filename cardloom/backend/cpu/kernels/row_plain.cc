@@ -12,8 +12,6 @@ namespace {
 
 using Vector = __m128;
 constexpr int64_t kWidth = 4;
-constexpr int kScoreQueries = 1;  // x 8 registers of keys
-constexpr int kValueQueries = 4;  // x 2 registers of a row
 
 inline Vector load(const float* from) { return _mm_loadu_ps(from); }
 inline void store(float* to, Vector a) { _mm_storeu_ps(to, a); }

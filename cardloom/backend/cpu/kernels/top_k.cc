@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "cardloom/backend/cpu/kernels/operator_kernels.h"
+#include "cardloom/backend/cpu/kernels/row_kernels.h"
 #include "cardloom/backend/cpu/kernels/runs.h"
 #include "cardloom/base/integer_math.h"
 #include "cardloom/ops/reference/element.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kChunkColumns = 16384;  ///< of one task
 constexpr std::int64_t kRunColumns = 1024;     ///< gathered at a time where a row is not dense
-constexpr std::int64_t kBlockColumns = 64;     ///< skipped together if none comes far enough
+constexpr std::int64_t kBlockColumns = 256;    ///< skipped together if none comes far enough
 
 constexpr std::int32_t kNoKey = std::numeric_limits<std::int32_t>::min();
 
@@ -22,19 +23,6 @@ constexpr std::int32_t kNoKey = std::numeric_limits<std::int32_t>::min();
 inline std::int32_t key_of(float value) {
   const auto bits = std::bit_cast<std::int32_t>(value + 0.0F);
   return value != value ? kNoKey : bits ^ ((bits >> 31) & std::numeric_limits<std::int32_t>::max());
-}
-
-inline std::int32_t largest_key(const float* values, std::int64_t n) {
-  std::int32_t largest = kNoKey;
-  if (n == kBlockColumns) {  // a known length, for the vectoriser
-    for (std::int64_t i = 0; i < kBlockColumns; ++i) {
-      const std::int32_t key = key_of(values[i]);
-      largest = key > largest ? key : largest;
-    }
-    return largest;
-  }
-  for (std::int64_t i = 0; i < n; ++i) largest = std::max(largest, key_of(values[i]));
-  return largest;
 }
 
 struct Entry {
@@ -60,10 +48,11 @@ class Best {
     entries_[place] = entry;
   }
 
-  void offer_all(const float* values, std::int64_t first_column, std::int64_t n) {
+  void offer_all(const RowKernels& rows, const float* values, std::int64_t first_column,
+                 std::int64_t n) {
     for (std::int64_t begin = 0; begin < n; begin += kBlockColumns) {
       const std::int64_t count = std::min(kBlockColumns, n - begin);
-      if (largest_key(values + begin, count) <= bar()) continue;
+      if (key_of(rows.largest(values + begin, count)) <= bar()) continue;
       for (std::int64_t i = begin; i < begin + count; ++i) {
         offer({key_of(values[i]), static_cast<std::int32_t>(first_column + i)});
       }
@@ -118,7 +107,7 @@ void top_k(const KernelContext& context, const TopKArgs& args) {
           device.scratch(worker, kRunColumns * static_cast<std::int64_t>(sizeof(float))));
       const Run run{args.x.dtype, reference::address(args.x, task / num_chunks, column),
                     args.x.stride[1]};
-      best.offer_all(read_run(device.rows(), run, count, scratch), column, count);
+      best.offer_all(device.rows(), read_run(device.rows(), run, count, scratch), column, count);
       column += count;
     }
     sizes[task] = best.size();
