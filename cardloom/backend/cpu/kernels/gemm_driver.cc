@@ -222,6 +222,10 @@ std::int64_t blocks_per_task(const ActivationLayout& layout) {
   return std::max<std::int64_t>(kRowsPerTask / layout.block_rows(), 1);
 }
 
+std::int64_t panels_per_task(const ActivationLayout& layout) {
+  return layout.num_blocks() == 1 ? 2 : kPanelsPerTask;
+}
+
 std::int64_t spare_elements(const ActivationLayout& layout) {
   constexpr std::int64_t kLevels = 3;  // log2(kMaxLeaves)
   return kLevels * std::min(blocks_per_task(layout), layout.num_blocks()) * kPanelsPerTask *

@@ -19,12 +19,12 @@ struct PanelRange {
 };
 
 /// The panels of all pieces in tasks of a few; a task never crosses a piece's border.
-std::vector<PanelRange> list_tasks(const PackedMatrix& w) {
+std::vector<PanelRange> list_tasks(const PackedMatrix& w, std::int64_t panels) {
   std::vector<PanelRange> tasks;
   for (int piece = 0; piece < w.num_pieces; ++piece) {
     const std::int64_t total = num_panels(w.pieces[piece].num_columns);
-    for (std::int64_t first = 0; first < total; first += kPanelsPerTask) {
-      tasks.push_back({piece, first, std::min(first + kPanelsPerTask, total)});
+    for (std::int64_t first = 0; first < total; first += panels) {
+      tasks.push_back({piece, first, std::min(first + panels, total)});
     }
   }
   return tasks;
@@ -33,9 +33,9 @@ std::vector<PanelRange> list_tasks(const PackedMatrix& w) {
 void product(CpuDevice& device, const ActivationSource& all, const PackedMatrix& w,
              const Epilogue& epilogue) {
   const std::int64_t M = epilogue.out.shape[0];
-  const std::vector<PanelRange> tasks = list_tasks(w);
   for (std::int64_t row = 0; row < M; row += kRowsAtOnce) {
     const ActivationLayout layout(device.gemm(), w, std::min(kRowsAtOnce, M - row));
+    const std::vector<PanelRange> tasks = list_tasks(w, panels_per_task(layout));
     std::byte* packed = device.scratch(CpuDevice::kShared, layout.bytes());
     ActivationSource source = all;
     source.first_row = row;

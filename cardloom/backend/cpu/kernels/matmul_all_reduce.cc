@@ -176,8 +176,8 @@ TileGrid Exchange::tile(std::int64_t index) const {
   TileGrid grid;
   grid.first_block = index % row_groups_ * blocks;
   grid.end_block = std::min(grid.first_block + blocks, layout_.num_blocks());
-  grid.first_panel = index / row_groups_ * kPanelsPerTask;
-  grid.end_panel = std::min(grid.first_panel + kPanelsPerTask, num_panels_);
+  grid.first_panel = index / row_groups_ * panels_per_task(layout_);
+  grid.end_panel = std::min(grid.first_panel + panels_per_task(layout_), num_panels_);
   grid.block_stride = layout_.block_rows() * padded_columns_;
   grid.panel_stride = panel_stride();
   return grid;
@@ -274,7 +274,7 @@ void Exchange::finish_row(std::int64_t row, std::int64_t first, std::int64_t cou
 void Exchange::one_shot() {
   enter(1);
   row_groups_ = 1;
-  num_tiles_ = ceil_div(num_panels_, kPanelsPerTask);
+  num_tiles_ = ceil_div(num_panels_, panels_per_task(layout_));
   device_.pool().parallel_for(
       num_tiles_, [&](std::int64_t index, int worker) { multiply_rows(tile(index), worker); });
   comm_.post(call_, 0);
@@ -422,7 +422,7 @@ void Exchange::run(void (Exchange::*body)(int)) {
 
 void Exchange::two_shot() {
   row_groups_ = ceil_div(layout_.num_blocks(), blocks_per_task(layout_));
-  num_tiles_ = row_groups_ * ceil_div(num_panels_, kPanelsPerTask);
+  num_tiles_ = row_groups_ * ceil_div(num_panels_, panels_per_task(layout_));
   enter(2);
   // Tiles of the next rank first, own tiles last: ranks finish tiles of different owners at the
   // same time, and nobody's reduce waits for the end.
@@ -438,7 +438,7 @@ void Exchange::two_shot() {
 
 void Exchange::alone() {
   row_groups_ = ceil_div(layout_.num_blocks(), blocks_per_task(layout_));
-  num_tiles_ = row_groups_ * ceil_div(num_panels_, kPanelsPerTask);
+  num_tiles_ = row_groups_ * ceil_div(num_panels_, panels_per_task(layout_));
   const Epilogue epilogue{args_.out, args_.bias, args_.residual};
   device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int worker) {
     const KernelUse use(device_);
@@ -511,7 +511,7 @@ void matmul_all_reduce(const KernelContext& context, const MatmulAllReduceArgs& 
     Exchange exchange(context, args, row, rows, packed);
     if (args.comm->world_size() == 1) {
       exchange.alone();
-    } else if (rows <= kOneShotRows || args.w.N == 0) {
+    } else if (rows <= std::max(kOneShotRows, device.gemm().block_rows) || args.w.N == 0) {
       exchange.one_shot();
     } else {
       exchange.two_shot();
