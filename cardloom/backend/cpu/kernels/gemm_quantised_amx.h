@@ -44,7 +44,7 @@ struct Run {
   const std::byte* values;
   const float* x_scales;
   const std::byte* panel;
-  std::byte* unpacked[2];     ///< q4, q4z: i8 of group g at [g / 2 % 2] + g % 2, as q8 stores it
+  std::byte* unpacked;        ///< q4, q4z: some groups as i8, as q8 stores them
   int32_t (*finishing)[256];  ///< sums of 8 products: i is at i / 2 * 4 + i % 2
   int32_t (*leaving)[256];    ///< of the next 8
   float* c;
@@ -92,9 +92,13 @@ inline void unpack(const std::byte* block, int part, std::byte* out) {
 /// never lie at the same place of a page, which the processor would take for the same place.
 constexpr int slot_of(int product) { return product / 2 * 4 + product % 2; }
 
-template <Numbers numbers, int group, int index>
+/// Unpacked groups take turns: while those of 4 products are read, those of the next are written.
+template <int products>
+constexpr int kUnpackedGroups = 8 / products;
+
+template <int group, int products, int index>
 [[gnu::always_inline]] inline std::byte* unpacked_of(const Run& run) {
-  return run.unpacked[index / 2 % 2] + index % 2 * group * 32;
+  return run.unpacked + index % kUnpackedGroups<products> * group * 32;
 }
 
 template <int tile>
@@ -112,7 +116,7 @@ template <Numbers numbers, int group, int products, int tile, int index>
   const std::byte* values = run.values + (index * products * 8 + kRowTile * kTileRows) * group;
   const std::byte* weights = numbers == Numbers::kQ8
                                  ? run.panel + index * Format<numbers, group>::kBlockBytes + 64
-                                 : unpacked_of<numbers, group, index>(run);
+                                 : unpacked_of<group, products, index>(run);
   weights += tile % 2 * 64;
   if constexpr (tile == 0) _tile_loadd(0, kStartLine.bits, 0);
   if constexpr (tile == 1) _tile_loadd(1, kStartLine.bits, 0);
@@ -152,7 +156,7 @@ template <Numbers numbers, int group, int products, int product>
     constexpr int kNext = (product + 4) / products;
     if (!unpacks) return;
     unpack<numbers, group, products>(run.panel + kNext * Format<numbers, group>::kBlockBytes,
-                                     product % products, unpacked_of<numbers, group, kNext>(run));
+                                     product % products, unpacked_of<group, products, kNext>(run));
   }
 }
 
@@ -207,9 +211,9 @@ template <Numbers numbers, int group, int products>
 void begin_pipeline(const Run& run, bool more) {
   if constexpr (numbers != Numbers::kQ8) {
     constexpr int kBlockBytes = Format<numbers, group>::kBlockBytes;
-    unpack<numbers, group, 1>(run.panel, 0, run.unpacked[0]);
+    unpack<numbers, group, 1>(run.panel, 0, run.unpacked);
     if constexpr (products == 2) {
-      unpack<numbers, group, 1>(run.panel + kBlockBytes, 0, run.unpacked[0] + group * 32);
+      unpack<numbers, group, 1>(run.panel + kBlockBytes, 0, run.unpacked + group * 32);
     }
   }
   start_step<numbers, group, products, 0>(run, true);
@@ -267,7 +271,6 @@ void add_many(Run run, int64_t num_groups) {
     run.values += kAtOnce * 8 * group;
     run.x_scales += kAtOnce * 8;
     run.panel += kGroups * kBlockBytes;
-    if (products == 4) swap(run.unpacked[0], run.unpacked[1]);
     swap(run.finishing, run.leaving);
     run.add = true;
   }
@@ -277,7 +280,7 @@ void add_many(Run run, int64_t num_groups) {
 /// c += one group.
 template <Numbers numbers, int group, int products>
 void add_one(const Run& run) {
-  if constexpr (numbers != Numbers::kQ8) unpack<numbers, group, 1>(run.panel, 0, run.unpacked[0]);
+  if constexpr (numbers != Numbers::kQ8) unpack<numbers, group, 1>(run.panel, 0, run.unpacked);
   start_product<numbers, group, products, 0, 0>(run);
   start_product<numbers, group, products, 1, 0>(run);
   if constexpr (products == 4) start_product<numbers, group, products, 2, 0>(run);
@@ -303,11 +306,11 @@ template <Numbers numbers, int group, int products>
 void quantised_tiles(const GemmRows& x, const std::byte* panel, int64_t num_blocks, bool add,
                      float* c) {
   constexpr int64_t kGroups = kAtOnce / products;
-  constexpr int64_t kUnpacked = numbers == Numbers::kQ8 ? 128 : 4 * group * 32;
+  constexpr int64_t kUnpacked =
+      numbers == Numbers::kQ8 ? 64 : kUnpackedGroups<products> * group * 32;
   alignas(64) int32_t sums[16][256];
   alignas(64) std::byte unpacked[kUnpacked];
-  Run run = {x.values, x.scales, panel,    {unpacked, unpacked + kUnpacked / 2}, sums, sums + 2,
-             c,        add,      x.streams};
+  Run run = {x.values, x.scales, panel, unpacked, sums, sums + 2, c, add, x.streams};
   const int64_t many = num_blocks / kGroups * kGroups;
   if (many > 0) add_many<numbers, group, products>(run, many);
   for (int64_t block = many; block < num_blocks; ++block) {
