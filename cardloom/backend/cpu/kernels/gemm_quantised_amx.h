@@ -13,9 +13,9 @@
 
 enum class Numbers { kQ8, kQ4, kQ4Z };
 
-// Below so many rows the dot instruction of avx512_bf16 is quicker than tiles of 16. Integers are
+// Up to so many rows the dot instruction of avx512_bf16 is quicker than tiles of 16. Integers are
 // exact, so the bits are the same.
-constexpr int64_t kFewRows = 4;
+constexpr int64_t few_rows(int64_t group) { return group == 32 ? 8 : 4; }
 
 constexpr int64_t kReadAhead = 8192;  // bytes of weights
 
@@ -349,18 +349,18 @@ void gemm_tiles(const GemmRows& x, const std::byte* panel, int64_t num_blocks, i
 
 void gemm_q8(const GemmRows& x, const std::byte* panel, int64_t num_blocks, int64_t group, bool add,
              float* c) {
-  const bool few = x.rows <= kFewRows;
+  const bool few = x.rows <= few_rows(group);
   (few ? kGemmAvx512Bf16.q8 : gemm_tiles<Numbers::kQ8>)(x, panel, num_blocks, group, add, c);
 }
 
 void gemm_q4(const GemmRows& x, const std::byte* panel, int64_t num_blocks, int64_t group, bool add,
              float* c) {
-  const bool few = x.rows <= kFewRows;
+  const bool few = x.rows <= few_rows(group);
   (few ? kGemmAvx512Bf16.q4 : gemm_tiles<Numbers::kQ4>)(x, panel, num_blocks, group, add, c);
 }
 
 void gemm_q4z(const GemmRows& x, const std::byte* panel, int64_t num_blocks, int64_t group,
               bool add, float* c) {
-  const bool few = x.rows <= kFewRows;
+  const bool few = x.rows <= few_rows(group);
   (few ? kGemmAvx512Bf16.q4z : gemm_tiles<Numbers::kQ4Z>)(x, panel, num_blocks, group, add, c);
 }
