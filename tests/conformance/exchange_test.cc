@@ -101,7 +101,7 @@ TEST(Exchange, LooksUpManyRowsInEveryLayoutAndDtype) {
   constexpr std::int64_t kRows = 50;
   constexpr std::int64_t kWidth = 700;
   std::vector<std::int32_t> ids;
-  for (int t = 0; t < 90; ++t) ids.push_back(t * 31 % kRows);
+  for (int t = 0; t < 90; ++t) ids.push_back(t * 31 % static_cast<int>(kRows));
   for (const auto& [table_dtype, out_dtype] :
        {std::pair{DType::kBF16, DType::kBF16}, std::pair{DType::kF32, DType::kBF16},
         std::pair{DType::kBF16, DType::kF32}}) {
