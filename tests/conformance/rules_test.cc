@@ -150,7 +150,7 @@ TEST_F(Rules, KvAppend) {
         "kv_append: cache.keys must be [num_blocks, block_size, G, D], block_size at least 1");
   }
   const TensorView half = make({5, 8, 2, 4}, DType::kF16);
-  EXPECT_EQ(run(k, v, slots, half, half), "kv_append: cache.keys must be f32 or bf16");
+  EXPECT_EQ(run(k, v, slots, half, half), "kv_append: cache.keys must be f32, bf16 or i8");
   EXPECT_EQ(run(k, v, slots, part, make({5, 8, 2, 5})),
             "kv_append: cache.values must be like cache.keys");
   const TensorView repeated = make({1, 8, 2, 4}).expand(0, 5);
@@ -171,6 +171,58 @@ TEST_F(Rules, KvAppend) {
   TensorView mapping = part.select(0, 0).select(1, 0).select(1, 0).slice(0, 0, 3);
   mapping.dtype = DType::kI64;
   EXPECT_EQ(run(k, v, mapping, part, other), "kv_append: the cache must not overlap slot_mapping");
+}
+
+TEST_F(Rules, KvAppendQuantised) {
+  const TensorView k = make({3, 2, 4}, DType::kBF16);
+  const TensorView v = make({3, 2, 4}, DType::kBF16);
+  const TensorView slots = make({3}, DType::kI64);
+  assign(slots, {0, 1, 2});
+  const KvLayer good{make({5, 8, 2, 4}, DType::kI8), make({5, 8, 2, 4}, DType::kI8),
+                     make({5, 8, 2}), make({5, 8, 2})};
+  const auto run = [&](const TensorView& keys_in, const KvLayer& cache) {
+    return message_of([&] { ops::kv_append(card.stream, keys_in, v, slots, cache); });
+  };
+  const auto broken = [&](const auto& change) {
+    KvLayer bad = good;
+    change(bad);
+    return run(k, bad);
+  };
+  EXPECT_EQ(run(k, good), "");
+  EXPECT_EQ(run(make({3, 2, 4}), good), "kv_append: k must be bf16 where cache.keys is i8");
+  EXPECT_EQ(run(make({3, 1, 4}, DType::kBF16), good),
+            "kv_append: k must be [T, G, D], G, D and dtype as cache.keys");
+  const std::string rule = " must be f32 [num_blocks, block_size, G] as cache.keys, not ";
+  EXPECT_EQ(broken([](KvLayer& c) { c.key_scales = {}; }),
+            "kv_append: cache.key_scales" + rule + "f32[]{}@cpu:0");
+  EXPECT_EQ(broken([&](KvLayer& c) {
+              c.value_scales = make({5, 8, 3});
+            }),
+            "kv_append: cache.value_scales" + rule + "f32[5, 8, 3]{24, 3, 1}@cpu:0");
+  EXPECT_EQ(broken([&](KvLayer& c) {
+              c.key_scales = make({5, 8, 2}, DType::kF16);
+            }),
+            "kv_append: cache.key_scales" + rule + "f16[5, 8, 2]{16, 2, 1}@cpu:0");
+  EXPECT_EQ(broken([&](KvLayer& c) {
+              c.keys = make({5, 8, 2, 4}, DType::kBF16);
+              c.values = make({5, 8, 2, 4}, DType::kBF16);
+            }),
+            "kv_append: cache.key_scales must be left out unless cache.keys is i8, not "
+            "f32[5, 8, 2]{16, 2, 1}@cpu:0");
+  EXPECT_EQ(broken([](KvLayer& c) { c.value_scales = c.key_scales; }),
+            "kv_append: cache.key_scales must not overlap cache.value_scales");
+  EXPECT_EQ(broken([&](KvLayer& c) {
+              c.value_scales = make({1, 8, 2}).expand(0, 5);
+            }),
+            "kv_append: cache.value_scales must not name one element twice");
+  EXPECT_EQ(broken([](KvLayer& c) {
+              c.keys = c.keys.slice(0, 0, 1);  // 64 bytes, as are its 16 scales
+              c.values = c.values.slice(0, 0, 1);
+              c.value_scales = c.value_scales.slice(0, 0, 1);
+              c.key_scales = c.key_scales.slice(0, 0, 1);
+              c.key_scales.data = c.keys.data;
+            }),
+            "kv_append: cache.key_scales must not overlap cache.keys");
 }
 
 /// paged_attention with everything right; a test breaks one thing.
@@ -248,6 +300,41 @@ TEST_F(PagedRules, Operands) {
             "paged_attention: token_sequences must be i32");
   EXPECT_EQ(broken([&](Paged& p) { p.lens = make({3}, DType::kF32); }),
             "paged_attention: context_lens must be i32");
+}
+
+TEST_F(PagedRules, QuantisedCache) {
+  const auto quantise = [&](Paged& p) {
+    p.q = make({3, 4, 8}, DType::kBF16);
+    p.out = make({3, 4, 8}, DType::kBF16);
+    p.cache = {make({6, 4, 2, 8}, DType::kI8), make({6, 4, 2, 8}, DType::kI8), make({6, 4, 2}),
+               make({6, 4, 2})};
+  };
+  EXPECT_EQ(broken(quantise), "");
+  EXPECT_EQ(broken([&](Paged& p) {
+              quantise(p);
+              p.q = make({3, 4, 8});
+            }),
+            "paged_attention: q must be bf16 where cache.keys is i8");
+  EXPECT_EQ(broken([&](Paged& p) {
+              quantise(p);
+              p.cache.value_scales = make({6, 4, 1});
+            }),
+            "paged_attention: cache.value_scales must be f32 [num_blocks, block_size, G] as "
+            "cache.keys, not f32[6, 4, 1]{4, 1, 1}@cpu:0");
+  EXPECT_EQ(broken([&](Paged& p) {
+              p.cache.key_scales = make({6, 4, 2});
+            }),
+            "paged_attention: cache.key_scales must be left out unless cache.keys is i8, not "
+            "f32[6, 4, 2]{8, 2, 1}@cpu:0");
+  const auto out_on = [&](TensorView KvLayer::*part) {
+    return broken([&](Paged& p) {
+      quantise(p);
+      p.out.data = (p.cache.*part).data;
+    });
+  };
+  EXPECT_EQ(out_on(&KvLayer::key_scales), "paged_attention: out must not overlap cache.key_scales");
+  EXPECT_EQ(out_on(&KvLayer::value_scales),
+            "paged_attention: out must not overlap cache.value_scales");
 }
 
 TEST_F(PagedRules, HeadsAndOutput) {
