@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cardloom/backend/cpu/kernels/gemm_kernels.h"
 #include "cardloom/backend/cpu/kernels/operator_kernels.h"
 #include "cardloom/backend/cpu/kernels/runs.h"
 #include "cardloom/base/integer_math.h"
@@ -24,23 +25,45 @@ Target target_of(const TensorView& part, const TensorView& scales, std::int64_t 
   return target;
 }
 
-/// Memory of one row.
-struct RowScratch {
-  explicit RowScratch(std::int64_t D)
-      : x(static_cast<std::size_t>(D)), numbers(static_cast<std::size_t>(D)) {}
+/// The longest head that the kernels that quantise activations take as one group.
+constexpr std::int64_t kMostInGroup = 128;
 
-  std::vector<float> x;
-  std::vector<std::int8_t> numbers;
+/// quantise_activations() of rows of D bf16.
+class RowQuantiser {
+ public:
+  RowQuantiser(const CpuDevice& device, std::int64_t D)
+      : device_(device),
+        D_(D),
+        gathered_(static_cast<std::size_t>(D)),
+        wide_(static_cast<std::size_t>(D > kMostInGroup ? D : 0)),
+        numbers_(static_cast<std::size_t>(std::max(D, kMostInGroup))) {}
+
+  void quantise(const Run& from, const Target& to) {
+    const float scale = D_ > kMostInGroup ? quantise_long(from) : quantise_group(from);
+    std::memcpy(to.scale, &scale, sizeof scale);
+    copy_run({DType::kI8, reinterpret_cast<std::byte*>(numbers_.data()), 1}, to.row, D_);
+  }
+
+ private:
+  float quantise_group(const Run& from) {
+    copy_run(from, {DType::kBF16, reinterpret_cast<std::byte*>(gathered_.data()), 1}, D_);
+    float scale = 0;
+    std::int32_t sum = 0;
+    device_.gemm().quantise_row(gathered_.data(), D_, kMostInGroup, 1, numbers_.data(), &scale,
+                                &sum);
+    return scale;
+  }
+  float quantise_long(const Run& from) {
+    load_run(device_.rows(), from, D_, wide_.data());
+    return quantise_activations(wide_.data(), D_, numbers_.data()).scale;
+  }
+
+  const CpuDevice& device_;
+  const std::int64_t D_;
+  std::vector<std::uint16_t> gathered_;
+  std::vector<float> wide_;
+  std::vector<std::int8_t> numbers_;
 };
-
-void append_row(const RowKernels& kernels, const Run& from, const Target& to, std::int64_t D,
-                RowScratch& scratch) {
-  if (to.scale == nullptr) return copy_run(from, to.row, D);
-  load_run(kernels, from, D, scratch.x.data());
-  const float scale = quantise_activations(scratch.x.data(), D, scratch.numbers.data()).scale;
-  std::memcpy(to.scale, &scale, sizeof scale);
-  copy_run({DType::kI8, reinterpret_cast<std::byte*>(scratch.numbers.data()), 1}, to.row, D);
-}
 
 }  // namespace
 
@@ -56,16 +79,18 @@ void kv_append(const KernelContext& context, const KvAppendArgs& args) {
   CpuDevice& device = cpu_device(context);
   const KvLayer& cache = args.cache;
   device.pool().parallel_for(ceil_div(T, rows), [&](std::int64_t task, int) {
-    RowScratch scratch(cache.is_quantised() ? D : 0);
+    RowQuantiser quantiser(device, cache.is_quantised() ? D : 0);
+    const auto append = [&](const Run& from, const Target& to) {
+      if (cache.is_quantised()) return quantiser.quantise(from, to);
+      copy_run(from, to.row, D);
+    };
     for (std::int64_t t = task * rows; t < std::min(T, (task + 1) * rows); ++t) {
       const auto slot = reference::load_index<std::int64_t>(args.slot_mapping, t);
       const std::int64_t block = slot / block_size;
       const std::int64_t place = slot % block_size;
       for (std::int64_t g = 0; g < G; ++g) {
-        append_row(device.rows(), row_of(args.k, t, g),
-                   target_of(cache.keys, cache.key_scales, block, place, g), D, scratch);
-        append_row(device.rows(), row_of(args.v, t, g),
-                   target_of(cache.values, cache.value_scales, block, place, g), D, scratch);
+        append(row_of(args.k, t, g), target_of(cache.keys, cache.key_scales, block, place, g));
+        append(row_of(args.v, t, g), target_of(cache.values, cache.value_scales, block, place, g));
       }
     }
   });
