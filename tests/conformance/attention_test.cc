@@ -277,6 +277,40 @@ TEST(PagedAttention, QuantisedCacheIsNearTheOneOfBf16) {
   });
 }
 
+TEST(KvAppend, QuantisesRowsThatHaveNoScale) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for_each_card([&](Card& card) {
+    const Sequence sequence(DType::kI8, 6, 16);
+    const auto row = [](const TensorView& view, std::int64_t t) { return view.slice(0, t, t + 1); };
+    fill_constant(row(sequence.k, 0), 0);
+    fill_constant(row(sequence.k, 1), std::ldexp(1.0, -101));
+    fill_constant(row(sequence.k, 2), -std::ldexp(1.0, -100));
+    fill_constant(row(sequence.k, 3).slice(1, 0, 1).slice(2, 7, 8), -kInfinity);
+    fill_constant(row(sequence.k, 4).slice(1, 1, 2).slice(2, 23, 24), std::nan(""));
+    fill_constant(row(sequence.k, 5), 3e38);
+    sequence.append(card);
+    card.stream.synchronize();
+    const TensorView keys = sequence.keys.view.select(0, 1);  // the only block in use
+    const TensorView scales = sequence.key_scales.view.select(0, 1);
+    const auto numbers_are = [&](std::int64_t t, std::int64_t group, double number) {
+      for (const double each : to_values(row(keys, t).slice(1, group, group + 1))) {
+        EXPECT_EQ(each, number) << t;
+      }
+      return to_values(scales)[static_cast<std::size_t>(t * kGroups + group)];
+    };
+    for (std::int64_t group = 0; group < kGroups; ++group) {
+      EXPECT_EQ(numbers_are(0, group, 0), 0);
+      EXPECT_EQ(numbers_are(1, group, 0), 0);
+      EXPECT_EQ(numbers_are(2, group, -127), static_cast<double>(0x1p-100F / 127));
+      EXPECT_NEAR(numbers_are(5, group, 127), 3e38 / 127, 1e34);
+    }
+    EXPECT_TRUE(std::isnan(numbers_are(3, 0, 0)));
+    EXPECT_TRUE(std::isnan(numbers_are(4, 1, 0)));
+    EXPECT_TRUE(std::isfinite(to_values(scales)[3 * kGroups + 1]));  // the other group is untouched
+    EXPECT_TRUE(std::isfinite(to_values(scales)[4 * kGroups]));
+  });
+}
+
 /// The numbers of a row of an i8 cache are those of a cache of bf16 that holds what they stand for.
 TEST(PagedAttention, QuantisedCacheStandsForBf16) {
   for_each_card([](Card& card) {

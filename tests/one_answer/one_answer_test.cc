@@ -187,6 +187,15 @@ TEST_P(OneAnswer, WhicheverWayPicturesAreCut) {
   }
 }
 
+TEST(QuantisedKvCache, IsUsedAndKeepsTheAnswer) {
+  Setting setting;
+  const Answer bf16 = ask(kScene, setting);
+  setting.kv_cache = DType::kI8;
+  const Answer q8 = ask(kScene, setting);
+  EXPECT_EQ(q8.ids, bf16.ids);
+  EXPECT_FALSE(q8.logits == bf16.logits);
+}
+
 std::vector<std::string> path_names() {
   std::vector<std::string> names;
   for (const cpu::Isa isa : cpu::supported_isas()) names.emplace_back(to_string(isa));
