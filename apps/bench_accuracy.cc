@@ -27,6 +27,7 @@ CommonOptions reference_options(const CommonOptions& options) {
   reference.dtype = "f32";
   reference.weights.clear();
   reference.vision_weights.clear();
+  reference.kv_cache.clear();
   return reference;
 }
 

@@ -172,6 +172,7 @@ json::object row_json(const BenchRow& row, const LoadedEngine& loaded) {
   for (const double value : phase.seconds) seconds.emplace_back(rounded(value));
   return {{"phase", phase.name()},
           {"weights", row.weights},
+          {"kv_cache", kv_cache_name(loaded.kv_cache)},
           {"tp", loaded.tp},
           {"threads", loaded.threads_per_card},
           {"isa", loaded.instruction_path},

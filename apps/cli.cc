@@ -41,9 +41,10 @@ void add_cards(CLI::App& command, CommonOptions& options) {
       ->type_name("T")
       ->group(group);
   command
-      .add_option("--weights", options.weights,
-                  "pack the text model's weights as bf16, q8, q4 or q4z, the last three with groups "
-                  "of :32, :64 or :128; as --dtype if not given")
+      .add_option(
+          "--weights", options.weights,
+          "pack the text model's weights as bf16, q8, q4 or q4z, the last three with groups "
+          "of :32, :64 or :128; as --dtype if not given")
       ->type_name("F")
       ->group(group);
   command
@@ -51,7 +52,13 @@ void add_cards(CLI::App& command, CommonOptions& options) {
                   "the same for vision tower and projector; as --dtype if not given")
       ->type_name("F")
       ->group(group);
-  command.add_option("--isa", options.isa, "instruction path: plain, avx2, avx512, avx512_bf16, amx")
+  command
+      .add_option("--kv-cache", options.kv_cache,
+                  "keep keys and values as bf16 or q8 (half the bytes); as --dtype if not given")
+      ->type_name("F")
+      ->group(group);
+  command
+      .add_option("--isa", options.isa, "instruction path: plain, avx2, avx512, avx512_bf16, amx")
       ->type_name("PATH")
       ->group(group);
   command.add_option("--context", options.context, "tokens of context; 0: the model's own limit")

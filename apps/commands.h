@@ -18,6 +18,7 @@ struct CommonOptions {
   std::string dtype = "bf16";
   std::string weights;         ///< format of the text model's; "": as dtype
   std::string vision_weights;  ///< likewise
+  std::string kv_cache;        ///< likewise
   std::string isa;             ///< "": CARDLOOM_ISA, or else the fastest
   std::int64_t threads = 0;    ///< of a card; 0: share the cores
   std::int64_t context = 0;    ///< tokens; 0: the model's own limit

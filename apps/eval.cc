@@ -127,7 +127,8 @@ int run_eval(const EvalOptions& options) {
                             {"isa", loaded.instruction_path},
                             {"dtype", to_string(loaded.dtype)},
                             {"weights", to_string(loaded.weights.text)},
-                            {"vision_weights", to_string(loaded.weights.vision)}});
+                            {"vision_weights", to_string(loaded.weights.vision)},
+                            {"kv_cache", kv_cache_name(loaded.kv_cache)}});
     return kExitOk;
   }
   for (const json::value& entry : wrong) {

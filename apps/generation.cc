@@ -122,6 +122,7 @@ json::object figures_json(const Answer& answer, const PreparedPrompt& prepared,
   figures["dtype"] = to_string(loaded.dtype);
   figures["weights"] = to_string(loaded.weights.text);
   figures["vision_weights"] = to_string(loaded.weights.vision);
+  figures["kv_cache"] = kv_cache_name(loaded.kv_cache);
   if (prepared.num_images > 0) {
     figures["vision_cut"] = answer.times.vision_cut == VisionCut::kPictures ? "pictures" : "heads";
   }

@@ -177,8 +177,12 @@ std::string verdict_text(const WeightReport& weights, const MemoryVerdict& memor
       room += fmt::format(" (--context {} would)", memory.context_that_fits);
     }
   }
-  return fmt::format("verdict: {}; {} on {} in {}, {}", checked, binary_bytes(memory.needed_bytes),
-                     counted(options.tp, "card"), formats_text(formats_of(options)), room);
+  const DType kv_cache = kv_cache_of(options);
+  return fmt::format(
+      "verdict: {}; {} on {} in {}, {}{}", checked, binary_bytes(memory.needed_bytes),
+      counted(options.tp, "card"), formats_text(formats_of(options)),
+      kv_cache == dtype_of(options) ? "" : fmt::format("KV cache {}, ", kv_cache_name(kv_cache)),
+      room);
 }
 
 json::object to_json(const LoadedModelDirectory& directory, const WeightReport& weights,
@@ -203,6 +207,7 @@ json::object to_json(const LoadedModelDirectory& directory, const WeightReport& 
       {"dtype", to_string(plan.options.dtype)},
       {"weights", to_string(*plan.options.weights)},
       {"vision_weights", to_string(*plan.options.vision_weights)},
+      {"kv_cache", kv_cache_name(*plan.options.kv_cache)},
       {"context", memory.context_tokens},
       {"cards", cards_json(plan)},
       {"needed_bytes", memory.needed_bytes},

@@ -59,6 +59,7 @@ int run_logits(const LogitsOptions& options) {
       {"dtype", std::string(to_string(loaded.dtype))},
       {"weights", to_string(loaded.weights.text)},
       {"vision_weights", to_string(loaded.weights.vision)},
+      {"kv_cache", std::string(kv_cache_name(loaded.kv_cache))},
       {"chunk", std::to_string(options.common.chunk)},
       {"model", options.common.model}};
   unwrap(write_safetensors(options.out, tensors, metadata), kExitFailed);

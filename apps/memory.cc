@@ -65,6 +65,7 @@ glm4v::MemoryPlan plan_for(const glm4v::Glm4vConfig& config, const CommonOptions
   plan.dtype = dtype_of(options);
   plan.weights = formats_of(options).text;
   plan.vision_weights = formats_of(options).vision;
+  plan.kv_cache = kv_cache_of(options);
   plan.context_tokens = std::min(options.context, kMaxPlannedTokens);
   plan.block_size = EngineOptions{}.block_size;
   plan.step_tokens = options.chunk;

@@ -142,6 +142,7 @@ void check_common(const CommonOptions& options) {
                "the type to compute in; checkpoints may be bf16, f16 or f32", "--dtype bf16");
   }
   static_cast<void>(formats_of(options));
+  static_cast<void>(kv_cache_of(options));
   if (options.vision_cut != "auto" && options.vision_cut != "heads" &&
       options.vision_cut != "pictures") {
     fail_usage(fmt::format("--vision-cut is \"{}\", but must be auto, heads or pictures",
@@ -167,6 +168,18 @@ glm4v::WeightFormats formats_of(const CommonOptions& options) {
   const std::optional<WeightFormat> vision = parse("--vision-weights", options.vision_weights);
   return with_exit_code(kExitUsage,
                         [&] { return glm4v::weight_formats(dtype_of(options), text, vision); });
+}
+
+DType kv_cache_of(const CommonOptions& options) {
+  std::optional<DType> wanted;
+  for (const DType dtype : {DType::kBF16, DType::kI8, DType::kF32}) {
+    if (options.kv_cache == kv_cache_name(dtype)) wanted = dtype;
+  }
+  if (!wanted && !options.kv_cache.empty()) {
+    fail_usage(fmt::format("--kv-cache is \"{}\", but must be bf16 or q8", options.kv_cache),
+               "what keys and values are kept in; f32 with --dtype f32", "--kv-cache q8");
+  }
+  return with_exit_code(kExitUsage, [&] { return kv_cache_dtype(dtype_of(options), wanted); });
 }
 
 std::string formats_text(const glm4v::WeightFormats& formats) {
@@ -247,6 +260,7 @@ std::string LoadedEngine::describe() const {
   const std::string plain(to_string(dtype));
   if (to_string(weights.text) != plain) text += ", weights " + to_string(weights.text);
   if (to_string(weights.vision) != plain) text += ", vision weights " + to_string(weights.vision);
+  if (kv_cache != dtype) text += fmt::format(", KV cache {}", kv_cache_name(kv_cache));
   return text;
 }
 
@@ -272,11 +286,13 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   loaded.instruction_path = placed.instruction_path;
   loaded.dtype = dtype_of(options);
   loaded.weights = formats_of(options);
+  loaded.kv_cache = kv_cache_of(options);
 
   EngineOptions engine;
   engine.context_tokens = planned.context;
   engine.max_sequences = needs.max_sequences;
   engine.max_step_tokens = options.chunk;
+  engine.kv_cache = loaded.kv_cache;
   engine.max_logits_rows = needs.max_logits_rows;
   engine.vision_cut = vision_cut_of(options);
   engine.stream = with_exit_code(kExitUsage, [] { return StreamOptions::from_environment(); });

@@ -45,6 +45,8 @@ void check_range(const char* name, std::int64_t value, std::int64_t low, std::in
 /// unless asked for. Throws Failure(kExitUsage) for a format that there is not or that does not go
 /// with the dtype.
 [[nodiscard]] glm4v::WeightFormats formats_of(const CommonOptions& options);
+/// As --kv-cache says, else as --dtype; kI8 for q8. Throws as formats_of does.
+[[nodiscard]] DType kv_cache_of(const CommonOptions& options);
 /// "q8:32", or "q8:32, vision bf16" where they differ.
 [[nodiscard]] std::string formats_text(const glm4v::WeightFormats& formats);
 [[nodiscard]] DecodeOptions decode_options(const CommonOptions& options);
@@ -101,10 +103,11 @@ struct LoadedEngine {
   std::string instruction_path;
   DType dtype = DType::kBF16;
   glm4v::WeightFormats weights;
+  DType kv_cache = DType::kBF16;
   std::chrono::nanoseconds load_time{};
 
-  /// "2 cards x 1 thread, avx512_bf16, bf16", and ", weights q8:32", ", vision weights q8:32" where
-  /// they are not what the dtype is.
+  /// "2 cards x 1 thread, avx512_bf16, bf16", and ", weights q8:32", ", vision weights q8:32",
+  /// ", KV cache q8" where they are not what the dtype is.
   [[nodiscard]] std::string describe() const;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct EngineOptions {
   std::int64_t max_sequences = 1;      ///< sequences at once with a full context each
   std::int64_t max_step_tokens = 512;  ///< rows of one step: longer prompts run in chunks
   std::int64_t block_size = 32;        ///< tokens of a KV block
+  std::optional<DType> kv_cache{};     ///< kI8: q8; empty: as the model computes
   std::int64_t max_logits_rows = 64;   ///< rows of logits of one step (prompt_logits asks for many)
   std::int64_t max_pictures_per_step = 8;
   VisionCut vision_cut = VisionCut::kAuto;

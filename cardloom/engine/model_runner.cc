@@ -69,8 +69,9 @@ float load_f32(const std::byte* from, DType dtype) {
 RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
   const ModelInfo& info = model.info();
   RankBytes bytes;
-  bytes.kv_cache = product("KV cache", {2, info.num_layers, limits.num_blocks, limits.block_size,
-                                        info.num_kv_heads, info.head_dim, size_of(info.dtype)});
+  bytes.kv_cache =
+      product("KV cache", {2, info.num_layers, limits.num_blocks, limits.block_size,
+                           info.num_kv_heads, kv_row_bytes(limits.kv_cache, info.head_dim)});
   bytes.workspace = workspace_bytes(model, limits);
   bytes.pictures = product("encoded pictures", {limits.num_picture_slots, info.image_rows,
                                                 info.hidden_size, size_of(info.dtype)});
@@ -86,7 +87,7 @@ ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const
       log_(comm.rank(), comm.world_size()),
       workspace_(workspace_bytes(model, limits), device.id()),
       kv_cache_(model.info().num_layers, limits.num_blocks, limits.block_size,
-                model.info().num_kv_heads, model.info().head_dim, model.info().dtype, device.id()),
+                model.info().num_kv_heads, model.info().head_dim, limits.kv_cache, device.id()),
       pictures_(model.info().dtype,
                 {limits.num_picture_slots, model.info().image_rows, model.info().hidden_size},
                 device.id()),

@@ -16,6 +16,7 @@ namespace cardloom {
 struct RankLimits {
   std::int64_t num_blocks = 0;
   std::int64_t block_size = 0;  ///< tokens
+  DType kv_cache = DType::kBF16;
   std::int64_t num_picture_slots = 0;
   std::int64_t max_step_rows = 0;
   std::int64_t max_logits_rows = 0;

@@ -45,6 +45,7 @@ RankLimits limits_of(const EngineOptions& options, const ModelInfo& info, std::i
   require_range("max_pictures_per_step", options.max_pictures_per_step, 1, kMaxCount);
   RankLimits limits;
   limits.block_size = options.block_size;
+  limits.kv_cache = kv_cache_dtype(info.dtype, options.kv_cache);
   limits.num_blocks = options.max_sequences * ceil_div(context, options.block_size);
   // Every picture of a prompt has its own rows in the context, so there are no more than fit there.
   limits.num_picture_slots =

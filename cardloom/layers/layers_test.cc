@@ -36,6 +36,29 @@ TEST(KvCacheTest, HasOnePairALayerAndTellsItsSize) {
               HasSubstr("layer 3 of a KV cache of 3 layers"));
 }
 
+TEST(KvCacheTest, OfNumbersHasScales) {
+  const KvCache cache(2, 4, 16, 2, 8, DType::kI8, {});
+  EXPECT_EQ(cache.size_bytes(), 2 * 2 * 4 * 16 * 2 * (8 + 4));
+  const KvLayer layer = cache.layer(1);
+  EXPECT_TRUE(layer.is_quantised());
+  EXPECT_EQ(to_string(layer.keys), "i8[4, 16, 2, 8]{256, 16, 8, 1}@cpu:0");
+  EXPECT_EQ(to_string(layer.key_scales), "f32[4, 16, 2]{32, 2, 1}@cpu:0");
+  EXPECT_EQ(to_string(layer.value_scales), "f32[4, 16, 2]{32, 2, 1}@cpu:0");
+  EXPECT_NE(layer.key_scales.data, layer.value_scales.data);
+  EXPECT_EQ(KvCache(1, 4, 16, 2, 8, DType::kBF16, {}).layer(0).key_scales.rank, 0);
+}
+
+TEST(KvCacheTest, DtypeGoesWithTheModels) {
+  EXPECT_EQ(kv_cache_dtype(DType::kF32, {}), DType::kF32);
+  EXPECT_EQ(kv_cache_dtype(DType::kF32, DType::kF32), DType::kF32);
+  EXPECT_EQ(kv_cache_dtype(DType::kBF16, {}), DType::kBF16);
+  EXPECT_EQ(kv_cache_dtype(DType::kBF16, DType::kI8), DType::kI8);
+  EXPECT_THAT(message_of([] { (void)kv_cache_dtype(DType::kF32, DType::kI8); }),
+              HasSubstr("the KV cache is q8, but the model computes in f32"));
+  EXPECT_THAT(message_of([] { (void)kv_cache_dtype(DType::kBF16, DType::kF32); }),
+              HasSubstr("the KV cache is f32, but the model computes in bf16"));
+}
+
 TEST(KvCacheTest, ARankWithoutHeadsHasAnEmptyOne) {
   const KvCache cache(1, 4, 16, 0, 8, DType::kF32, {});
   EXPECT_EQ(cache.size_bytes(), 0);

@@ -28,4 +28,21 @@ void require_f32_vector(const OpLaunch& launch, const TensorView& view, std::int
   launch.refuse(fmt::format("{} must be f32 [H], H = {}", name, length));
 }
 
+void require_scales(const OpLaunch& launch, const KvLayer& cache) {
+  const auto check = [&](const TensorView& scales, const char* name) {
+    if (!cache.is_quantised()) {
+      if (scales.rank == 0) return;
+      launch.refuse(fmt::format("{} must be left out unless cache.keys is i8, not {}", name,
+                                to_string(scales)));
+    }
+    bool fits = scales.rank == 3 && scales.dtype == DType::kF32;
+    for (int axis = 0; axis < 3; ++axis) fits &= scales.shape[axis] == cache.keys.shape[axis];
+    if (fits) return;
+    launch.refuse(fmt::format("{} must be f32 [num_blocks, block_size, G] as cache.keys, not {}",
+                              name, to_string(scales)));
+  };
+  check(cache.key_scales, "cache.key_scales");
+  check(cache.value_scales, "cache.value_scales");
+}
+
 }  // namespace cardloom

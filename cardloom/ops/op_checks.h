@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cardloom/ops/kv_append.h"
 #include "cardloom/ops/op_launch.h"
 
 namespace cardloom {
@@ -18,5 +19,9 @@ void require_floating(const OpLaunch& launch, const TensorView& view, const char
 /// Throws kInvalidArgument "<op>: <name> must be f32 [H], H = <length>" unless `view` is.
 void require_f32_vector(const OpLaunch& launch, const TensorView& view, std::int64_t length,
                         const char* name);
+
+/// Throws kInvalidArgument unless a cache of i8 has scales of its shape and any other has none.
+/// Names the scales with their shape: they may be beyond the operands on record.
+void require_scales(const OpLaunch& launch, const KvLayer& cache);
 
 }  // namespace cardloom

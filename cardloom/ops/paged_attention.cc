@@ -14,11 +14,14 @@ void require_cache(const OpLaunch& launch, const TensorView& q, const KvLayer& c
   launch.require(
       keys.rank == 4 && keys.shape[1] > 0 && keys.shape[3] == q.shape[2],
       "cache.keys must be [num_blocks, block_size, G, D], block_size at least 1, D as q");
-  launch.require(keys.dtype == q.dtype, "cache.keys must have q's dtype");
+  launch.require(keys.dtype == q.dtype || cache.is_quantised(), "cache.keys must have q's dtype");
+  launch.require(!cache.is_quantised() || q.dtype == DType::kBF16,
+                 "q must be bf16 where cache.keys is i8");
   if (!same_shape(cache.values, keys) || cache.values.dtype != keys.dtype) {
     launch.refuse(fmt::format("cache.values must be like cache.keys, not {}",
                               to_string(cache.values)));  // not among the operands on record
   }
+  require_scales(launch, cache);
 }
 
 void require_indices(const OpLaunch& launch, const PagedAttentionArgs& args) {
@@ -59,7 +62,7 @@ void paged_attention(Stream& stream, const TensorView& q, const KvLayer& cache,
   const PagedAttentionArgs args{
       q,   cache,         block_tables,       token_sequences,         context_lens,
       out, options.scale, options.first_head, options.heads_per_group, options.first_group};
-  // A record has six operands: cache.values, which is like cache.keys, is left out.
+  // A record has six operands: cache.values, which is like cache.keys, and scales are left out.
   OpLaunch launch(stream, PagedAttentionArgs::kOp,
                   {in(q), in(cache.keys), in(block_tables), in(token_sequences), in(context_lens),
                    cardloom::out(out)},
@@ -74,6 +77,10 @@ void paged_attention(Stream& stream, const TensorView& q, const KvLayer& cache,
   require_itself_or_apart(launch, out, q, "q");
   launch.require_apart(out, cache.keys, "cache.keys");
   launch.require_apart(out, cache.values, "cache.values");
+  if (cache.is_quantised()) {
+    launch.require_apart(out, cache.key_scales, "cache.key_scales");
+    launch.require_apart(out, cache.value_scales, "cache.value_scales");
+  }
   launch.require_apart(out, block_tables, "block_tables");
   launch.require_apart(out, token_sequences, "token_sequences");
   launch.require_apart(out, context_lens, "context_lens");

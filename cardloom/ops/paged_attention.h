@@ -37,15 +37,18 @@ struct PagedAttentionOptions {
 /// with n = context_lens[t] and key_j, value_j of the head's group at position j of the sequence
 /// token_sequences[t], found through its block table
 ///
-/// q                f32|bf16  [T, heads, D], any strides
-/// cache            as q      see KvLayer; written by kv_append before, this step's tokens too
-/// block_tables     i32       [S, max_blocks], any strides; entries beyond a sequence's
-///                            need are not read
-/// token_sequences  i32       [T], any stride; row of block_tables
-/// context_lens     i32       [T], any stride; keys token t sees, itself included; 0: out is 0
-/// out              as q      [T, heads, D], any strides without overlap; may be q itself (the
-///                            original failure's view), else apart from it
+/// q                f32|bf16     [T, heads, D], any strides
+/// cache            as q, or i8  see KvLayer; i8 only if q is bf16; written by kv_append before,
+///                               this step's tokens too
+/// block_tables     i32          [S, max_blocks], any strides; entries beyond a sequence's need
+///                               are not read
+/// token_sequences  i32          [T], any stride; row of block_tables
+/// context_lens     i32          [T], any stride; keys token t sees, itself included; 0: out is 0
+/// out              as q         [T, heads, D], any strides without overlap; may be q itself (the
+///                               original failure's view), else apart from it
 ///
+/// key_j and value_j of an i8 cache are the bf16 numbers that it stands for (see KvLayer), the same
+/// bits on every instruction path; all that follows is as for a cache of bf16 that holds them.
 /// A row's keys are taken in blocks b of kAttentionKeyBlock at absolute positions. Of each, in f32,
 ///   t_j = (q . key_j) * (scale * log2 e)      max_b = max of t_j
 ///   w_j = 2^(t_j - max_b)                      rounded to bf16 if q is bf16

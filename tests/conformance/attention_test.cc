@@ -31,24 +31,36 @@ constexpr std::int64_t kHeads = 4;
 constexpr std::int64_t kGroups = 2;
 constexpr std::int64_t kD = 24;
 
+/// What attention computes in over a cache of `cache`.
+DType compute_dtype(DType cache) { return cache == DType::kI8 ? DType::kBF16 : cache; }
+
 /// A sequence of `length` tokens with its own cache of blocks in some order; everything that was
 /// not written is NaN, block table entries beyond need are -1.
 struct Sequence {
   LaidOut q, k, v;
   LaidOut keys, values, table, slots, sequences, lens;
+  LaidOut key_scales, value_scales;  ///< of i8
+  bool is_quantised;
 
+  /// `dtype`: of the cache.
   Sequence(DType dtype, std::int64_t length, std::int64_t block_size)
-      : q(contiguous(dtype, {length, kHeads, kD})),
-        k(contiguous(dtype, {length, kGroups, kD})),
-        v(contiguous(dtype, {length, kGroups, kD})) {
+      : q(contiguous(compute_dtype(dtype), {length, kHeads, kD})),
+        k(contiguous(compute_dtype(dtype), {length, kGroups, kD})),
+        v(contiguous(compute_dtype(dtype), {length, kGroups, kD})),
+        is_quantised(dtype == DType::kI8) {
     fill(q, 1, -2, 2);
     fill(k, 2, -2, 2);
     fill(v, 3);
     const std::int64_t blocks = (length + block_size - 1) / block_size;
     keys = contiguous(dtype, {blocks + 3, block_size, kGroups, kD});
     values = contiguous(dtype, {blocks + 3, block_size, kGroups, kD});
-    fill_constant(keys, std::nan(""));
-    fill_constant(values, std::nan(""));
+    key_scales = contiguous(DType::kF32, {blocks + 3, block_size, kGroups});
+    value_scales = contiguous(DType::kF32, {blocks + 3, block_size, kGroups});
+    for (const TensorView& part : {key_scales.view, value_scales.view})
+      fill_constant(part, std::nan(""));
+    for (const TensorView& part : {keys.view, values.view}) {
+      fill_constant(part, is_quantised ? 99 : std::nan(""));
+    }
     table = contiguous(DType::kI32, {2, blocks + 1});
     slots = contiguous(DType::kI64, {length});
     sequences = contiguous(DType::kI32, {length});
@@ -70,7 +82,10 @@ struct Sequence {
     fill_constant(sequences, 1);
   }
 
-  [[nodiscard]] KvLayer cache() const { return {keys, values}; }
+  [[nodiscard]] KvLayer cache() const {
+    if (!is_quantised) return {keys, values};
+    return {keys, values, key_scales, value_scales};
+  }
 
   void append(Card& card) const { ops::kv_append(card.stream, k, v, slots, cache()); }
 
@@ -86,7 +101,7 @@ struct Sequence {
 LaidOut attend_in_chunks(Card& card, DType dtype, std::int64_t length, std::int64_t block_size,
                          std::int64_t chunk) {
   const Sequence sequence(dtype, length, block_size);
-  LaidOut out = contiguous(dtype, {length, kHeads, kD});
+  LaidOut out = contiguous(compute_dtype(dtype), {length, kHeads, kD});
   sequence.append(card);
   for (std::int64_t begin = 0; begin < length; begin += chunk) {
     sequence.attend(card, begin, std::min(length, begin + chunk), out);
@@ -97,7 +112,7 @@ LaidOut attend_in_chunks(Card& card, DType dtype, std::int64_t length, std::int6
 
 TEST(PagedAttention, BlockSizeAndChunksChangeNoBits) {
   for_each_card([](Card& card) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
       const LaidOut expected = attend_in_chunks(card, dtype, 75, 16, 75);
       for (const double value : to_values(expected)) ASSERT_TRUE(std::isfinite(value));
       for (const std::int64_t block_size : {1, 7, 16, 32, 100}) {
@@ -114,14 +129,14 @@ TEST(PagedAttention, BlockSizeAndChunksChangeNoBits) {
 TEST(PagedAttention, ChunksOfManyKeyBlocksChangeNoBits) {
   constexpr std::int64_t kLength = 2 * kAttentionKeyBlock + 70;
   for_each_card([](Card& card) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
       const LaidOut expected = attend_in_chunks(card, dtype, kLength, 16, kLength);
       for (const std::int64_t chunk : {100, 512, 600}) {
         EXPECT_EQ(to_bytes(attend_in_chunks(card, dtype, kLength, 32, chunk)), to_bytes(expected))
             << "chunk " << chunk;
       }
       const Sequence sequence(dtype, kLength, 16);
-      const LaidOut out = contiguous(dtype, {kLength, kHeads, kD});
+      const LaidOut out = contiguous(compute_dtype(dtype), {kLength, kHeads, kD});
       sequence.append(card);
       for (const std::int64_t t : {kAttentionKeyBlock - 1, kAttentionKeyBlock, kLength - 1}) {
         sequence.attend(card, t, t + 1, out);  // as decoding does: one row, blocks shared out
@@ -135,17 +150,19 @@ TEST(PagedAttention, ChunksOfManyKeyBlocksChangeNoBits) {
 
 TEST(PagedAttention, LaterInfinitiesChangeNoBits) {
   for_each_card([](Card& card) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
       const LaidOut expected = attend_in_chunks(card, dtype, 75, 16, 75);
       const Sequence sequence(dtype, 75, 16);
       fill_constant(sequence.v.view.slice(0, 60, 61), std::numeric_limits<double>::infinity());
       fill_constant(sequence.k.view.slice(0, 61, 62), std::nan(""));
-      const LaidOut out = contiguous(dtype, {75, kHeads, kD});
+      const LaidOut out = contiguous(compute_dtype(dtype), {75, kHeads, kD});
       sequence.append(card);
       sequence.attend(card, 0, 75, out);
       card.stream.synchronize();
       EXPECT_EQ(to_bytes(out.view.slice(0, 0, 60)), to_bytes(expected.view.slice(0, 0, 60)));
-      for (const double value : to_values(out.view.slice(0, 60, 61))) EXPECT_TRUE(value > 1e30);
+      for (const double value : to_values(out.view.slice(0, 60, 61))) {
+        EXPECT_TRUE(dtype == DType::kI8 ? std::isnan(value) : value > 1e30);
+      }
       for (const double value : to_values(out.view.slice(0, 61, 75))) {
         EXPECT_TRUE(std::isnan(value));
       }
@@ -221,17 +238,105 @@ TEST(PagedAttention, WritesInPlaceIntoPackedQkv) {
 
 TEST(PagedAttention, ShardOfHeadsIsPartOfTheWhole) {
   for_each_card([](Card& card) {
-    const Sequence sequence(DType::kF32, 50, 16);
-    const LaidOut all = contiguous(DType::kF32, {50, kHeads, kD});
+    for (const DType dtype : {DType::kF32, DType::kI8}) {
+      const Sequence sequence(dtype, 50, 16);
+      const LaidOut all = contiguous(compute_dtype(dtype), {50, kHeads, kD});
+      sequence.append(card);
+      sequence.attend(card, 0, 50, all);
+      const LaidOut head = contiguous(compute_dtype(dtype), {50, 1, kD});
+      KvLayer group = sequence.cache();
+      for (TensorView* part :
+           {&group.keys, &group.values, &group.key_scales, &group.value_scales}) {
+        if (part->rank > 0) *part = part->slice(2, 1, 2);
+      }
+      ops::paged_attention(
+          card.stream, sequence.q.view.slice(1, 3, 4), group, sequence.table, sequence.sequences,
+          sequence.lens, head,
+          {.scale = 0.3F, .first_head = 3, .heads_per_group = 2, .first_group = 1});
+      card.stream.synchronize();
+      EXPECT_EQ(to_bytes(head), to_bytes(all.view.slice(1, 3, 4)));
+    }
+  });
+}
+
+/// A number is off by at most half a scale, m / 254: here a value by 0.004, and a score, the sum of
+/// 24 products with keys off by 0.008, by 0.3 * 0.05 if they err at random. Outputs lie in [-1, 1].
+TEST(PagedAttention, QuantisedCacheIsNearTheOneOfBf16) {
+  for_each_card([](Card& card) {
+    const std::vector<double> bf16 = to_values(attend_in_chunks(card, DType::kBF16, 300, 16, 300));
+    const std::vector<double> q8 = to_values(attend_in_chunks(card, DType::kI8, 300, 16, 300));
+    double squares = 0;
+    double error = 0;
+    for (std::size_t i = 0; i < bf16.size(); ++i) {
+      ASSERT_NEAR(q8[i], bf16[i], 0.03) << i;
+      squares += bf16[i] * bf16[i];
+      error += (q8[i] - bf16[i]) * (q8[i] - bf16[i]);
+    }
+    EXPECT_LT(std::sqrt(error / squares), 0.02);
+    EXPECT_GT(error, 0);
+  });
+}
+
+TEST(KvAppend, QuantisesRowsThatHaveNoScale) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for_each_card([&](Card& card) {
+    const Sequence sequence(DType::kI8, 6, 16);
+    const auto row = [](const TensorView& view, std::int64_t t) { return view.slice(0, t, t + 1); };
+    fill_constant(row(sequence.k, 0), 0);
+    fill_constant(row(sequence.k, 1), std::ldexp(1.0, -101));
+    fill_constant(row(sequence.k, 2), -std::ldexp(1.0, -100));
+    fill_constant(row(sequence.k, 3).slice(1, 0, 1).slice(2, 7, 8), -kInfinity);
+    fill_constant(row(sequence.k, 4).slice(1, 1, 2).slice(2, 23, 24), std::nan(""));
+    fill_constant(row(sequence.k, 5), 3e38);
     sequence.append(card);
-    sequence.attend(card, 0, 50, all);
-    const LaidOut head = contiguous(DType::kF32, {50, 1, kD});
-    const KvLayer group{sequence.keys.view.slice(2, 1, 2), sequence.values.view.slice(2, 1, 2)};
-    ops::paged_attention(card.stream, sequence.q.view.slice(1, 3, 4), group, sequence.table,
-                         sequence.sequences, sequence.lens, head,
-                         {.scale = 0.3F, .first_head = 3, .heads_per_group = 2, .first_group = 1});
     card.stream.synchronize();
-    EXPECT_EQ(to_bytes(head), to_bytes(all.view.slice(1, 3, 4)));
+    const TensorView keys = sequence.keys.view.select(0, 1);  // the only block in use
+    const TensorView scales = sequence.key_scales.view.select(0, 1);
+    const auto numbers_are = [&](std::int64_t t, std::int64_t group, double number) {
+      for (const double each : to_values(row(keys, t).slice(1, group, group + 1))) {
+        EXPECT_EQ(each, number) << t;
+      }
+      return to_values(scales)[static_cast<std::size_t>(t * kGroups + group)];
+    };
+    for (std::int64_t group = 0; group < kGroups; ++group) {
+      EXPECT_EQ(numbers_are(0, group, 0), 0);
+      EXPECT_EQ(numbers_are(1, group, 0), 0);
+      EXPECT_EQ(numbers_are(2, group, -127), static_cast<double>(0x1p-100F / 127));
+      EXPECT_NEAR(numbers_are(5, group, 127), 3e38 / 127, 1e34);
+    }
+    EXPECT_TRUE(std::isnan(numbers_are(3, 0, 0)));
+    EXPECT_TRUE(std::isnan(numbers_are(4, 1, 0)));
+    EXPECT_TRUE(std::isfinite(to_values(scales)[3 * kGroups + 1]));  // the other group is untouched
+    EXPECT_TRUE(std::isfinite(to_values(scales)[4 * kGroups]));
+  });
+}
+
+/// The numbers of a row of an i8 cache are those of a cache of bf16 that holds what they stand for.
+TEST(PagedAttention, QuantisedCacheStandsForBf16) {
+  for_each_card([](Card& card) {
+    const Sequence q8(DType::kI8, 600, 16);
+    const Sequence plain(DType::kBF16, 600, 16);
+    q8.append(card);
+    plain.append(card);
+    card.stream.synchronize();
+    const auto expand = [](const LaidOut& numbers, const LaidOut& scales, const LaidOut& out) {
+      const std::vector<double> number = to_values(numbers);
+      const std::vector<double> scale = to_values(scales);
+      std::vector<double> values;
+      for (std::size_t i = 0; i < number.size(); ++i) {
+        values.push_back(static_cast<double>(static_cast<float>(number[i]) *
+                                             static_cast<float>(scale[i / std::size_t{kD}])));
+      }
+      assign(out, values);  // rounds to bf16
+    };
+    expand(q8.keys, q8.key_scales, plain.keys);
+    expand(q8.values, q8.value_scales, plain.values);
+    const LaidOut a = contiguous(DType::kBF16, {600, kHeads, kD});
+    const LaidOut b = contiguous(DType::kBF16, {600, kHeads, kD});
+    q8.attend(card, 0, 600, a);
+    plain.attend(card, 0, 600, b);
+    card.stream.synchronize();
+    EXPECT_EQ(to_bytes(a), to_bytes(b));
   });
 }
 

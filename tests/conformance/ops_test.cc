@@ -130,6 +130,46 @@ TEST(Conformance, KvAppend) {
   }
 }
 
+/// Sizes of a cache of i8, one part of which is a case's output: keys, values and their scales.
+TEST(Conformance, KvAppendQuantised) {
+  const DType dtype = DType::kBF16;
+  for (const std::int64_t D : {1, 18, 64, 129}) {
+    const Shape numbers{8, 8, 3, D};
+    const Shape scales{8, 8, 3};
+    for (int part = 0; part < 4; ++part) {
+      const auto cache_of = [=](const TensorView& out, std::vector<testing::LaidOut>& others) {
+        TensorView views[4];
+        for (int index = 0; index < 4; ++index) {
+          others.push_back(index < 2 ? testing::contiguous(DType::kI8, numbers)
+                                     : testing::contiguous(DType::kF32, scales));
+          views[index] = index == part ? out : others.back();
+        }
+        return KvLayer{views[0], views[1], views[2], views[3]};
+      };
+      for (const std::int64_t T : {0, 1, 40}) {
+        std::vector<double> slots;
+        for (std::int64_t t = 0; t < T; ++t) slots.push_back(static_cast<double>(t * 35 % 64));
+        expect_conforms(
+            {"kv_append",
+             {rows(dtype, {T, 3, D}),
+              rows(dtype, {T, 3, D}),
+              {DType::kI64, {T}, 0, 1, slots, true}},
+             part < 2 ? whole(DType::kI8, numbers) : whole(DType::kF32, scales),
+             [=](Stream& stream, const Views& in, const TensorView& out) {
+               std::vector<testing::LaidOut> others;
+               ops::kv_append(stream, in[0], in[1], in[2], cache_of(out, others));
+               stream.synchronize();
+             },
+             [=](const Views& in, const TensorView& out) {
+               std::vector<testing::LaidOut> others;
+               reference::kv_append(kNoContext, {in[0], in[1], in[2], cache_of(out, others)});
+             },
+             0});
+      }
+    }
+  }
+}
+
 TEST(Conformance, Attention) {
   struct Size {
     std::int64_t P, Pk, heads, D;
@@ -191,6 +231,47 @@ TEST(Conformance, PagedAttention) {
            },
            tolerance_of(dtype, 3e-6)});
     }
+  }
+}
+
+TEST(Conformance, PagedAttentionQuantised) {
+  struct Size {
+    std::int64_t T, heads, D, block_size, max_keys;
+  };
+  const DType dtype = DType::kBF16;
+  for (const Size& size : {Size{1, 1, 1, 1, 1}, Size{5, 5, 18, 4, 39}, Size{37, 6, 128, 16, 100},
+                           Size{6, 4, 40, 16, 1100}}) {
+    const std::int64_t max_blocks = (size.max_keys + size.block_size - 1) / size.block_size;
+    const std::int64_t G = (size.heads + 3) / 3;
+    const Shape cache{3 * max_blocks, size.block_size, G, size.D};
+    const Shape scales{3 * max_blocks, size.block_size, G};
+    const auto args = [](const Views& in, const TensorView& out) {
+      const KvLayer layer{in[1], in[2], in[6], in[7]};
+      return PagedAttentionArgs{in[0], layer, in[3], in[4], in[5], out, 0.2F, 7, 3, 2};
+    };
+    expect_conforms({"paged_attention",
+                     {rows(dtype, {size.T, size.heads, size.D}, -2, 2),
+                      whole(DType::kI8, cache, -127, 128),
+                      whole(DType::kI8, cache, -127, 128),
+                      whole(DType::kI32, {3, max_blocks}, 0, static_cast<double>(cache[0])),
+                      {DType::kI32, {size.T}, 0, 3, {}, true},
+                      {DType::kI32, {size.T}, 0, static_cast<double>(size.max_keys + 1), {}, true},
+                      whole(DType::kF32, scales, 0, 0.03),
+                      whole(DType::kF32, scales, 0, 0.01)},
+                     rows(dtype, {size.T, size.heads, size.D}),
+                     [args](Stream& stream, const Views& in, const TensorView& out) {
+                       const PagedAttentionArgs a = args(in, out);
+                       ops::paged_attention(stream, a.q, a.cache, a.block_tables, a.token_sequences,
+                                            a.context_lens, a.out,
+                                            {.scale = a.scale,
+                                             .first_head = a.first_head,
+                                             .heads_per_group = a.heads_per_group,
+                                             .first_group = a.first_group});
+                     },
+                     [args](const Views& in, const TensorView& out) {
+                       reference::paged_attention(kNoContext, args(in, out));
+                     },
+                     tolerance_of(dtype, 3e-6)});
   }
 }
 

@@ -150,7 +150,7 @@ TEST_F(Rules, KvAppend) {
         "kv_append: cache.keys must be [num_blocks, block_size, G, D], block_size at least 1");
   }
   const TensorView half = make({5, 8, 2, 4}, DType::kF16);
-  EXPECT_EQ(run(k, v, slots, half, half), "kv_append: cache.keys must be f32 or bf16");
+  EXPECT_EQ(run(k, v, slots, half, half), "kv_append: cache.keys must be f32, bf16 or i8");
   EXPECT_EQ(run(k, v, slots, part, make({5, 8, 2, 5})),
             "kv_append: cache.values must be like cache.keys");
   const TensorView repeated = make({1, 8, 2, 4}).expand(0, 5);
@@ -248,6 +248,41 @@ TEST_F(PagedRules, Operands) {
             "paged_attention: token_sequences must be i32");
   EXPECT_EQ(broken([&](Paged& p) { p.lens = make({3}, DType::kF32); }),
             "paged_attention: context_lens must be i32");
+}
+
+TEST_F(PagedRules, QuantisedCache) {
+  const auto quantise = [&](Paged& p) {
+    p.q = make({3, 4, 8}, DType::kBF16);
+    p.out = make({3, 4, 8}, DType::kBF16);
+    p.cache = {make({6, 4, 2, 8}, DType::kI8), make({6, 4, 2, 8}, DType::kI8), make({6, 4, 2}),
+               make({6, 4, 2})};
+  };
+  EXPECT_EQ(broken(quantise), "");
+  EXPECT_EQ(broken([&](Paged& p) {
+              quantise(p);
+              p.q = make({3, 4, 8});
+            }),
+            "paged_attention: q must be bf16 where cache.keys is i8");
+  EXPECT_EQ(broken([&](Paged& p) {
+              quantise(p);
+              p.cache.value_scales = make({6, 4, 1});
+            }),
+            "paged_attention: cache.value_scales must be f32 [num_blocks, block_size, G] as "
+            "cache.keys, not f32[6, 4, 1]{4, 1, 1}@cpu:0");
+  EXPECT_EQ(broken([&](Paged& p) {
+              p.cache.key_scales = make({6, 4, 2});
+            }),
+            "paged_attention: cache.key_scales must be left out unless cache.keys is i8, not "
+            "f32[6, 4, 2]{8, 2, 1}@cpu:0");
+  const auto out_on = [&](TensorView KvLayer::*part) {
+    return broken([&](Paged& p) {
+      quantise(p);
+      p.out.data = (p.cache.*part).data;
+    });
+  };
+  EXPECT_EQ(out_on(&KvLayer::key_scales), "paged_attention: out must not overlap cache.key_scales");
+  EXPECT_EQ(out_on(&KvLayer::value_scales),
+            "paged_attention: out must not overlap cache.value_scales");
 }
 
 TEST_F(PagedRules, HeadsAndOutput) {

@@ -292,6 +292,18 @@ const BadCase kFlagCases[] = {
      [](const TempFolder& folder) {
        return run(folder, {"--temperature", "1", "--top-p", "1.5"});
      }},
+    {"KvCacheUnknown",
+     2,
+     {"--kv-cache is \"q4\"", "--kv-cache q8"},
+     [](const TempFolder& folder) {
+       return run(folder, {"--kv-cache", "q4"});
+     }},
+    {"KvCacheOfAnotherDtype",
+     2,
+     {"the KV cache is q8, but the model computes in f32", "compute in bf16"},
+     [](const TempFolder& folder) {
+       return run(folder, {"--dtype", "f32", "--kv-cache", "q8"});
+     }},
     {"ContextBeyondTheModel",
      2,
      {"--context is 3000", "2048"},

@@ -102,6 +102,18 @@ TEST(Bench, AccuracyIsZeroForF32AndSmallForBf16) {
   }
 }
 
+TEST(Bench, ComparesAQuantisedKvCacheWithF32) {
+  const Arguments options = {"--prompt", "4", "--decode", "3", "--accuracy", "--kv-cache", "q8"};
+  const json::object q8 = bench(options);
+  for (const json::value& row : q8.at("rows").as_array()) {
+    EXPECT_EQ(row.at("kv_cache").as_string(), "q8");
+  }
+  for (const json::value& row : q8.at("accuracy").as_array()) {
+    EXPECT_GT(number(row, "relative_error"), 0);
+    EXPECT_LT(number(row, "relative_error"), 0.05);
+  }
+}
+
 TEST(Bench, TellsPeopleToo) {
   const Outcome outcome = cardloom({"bench", kNano, "--rounds", "1", "--prompt", "8", "--decode",
                                     "2", "--batch", "1", "--threads", "1"});

@@ -41,6 +41,16 @@ TEST(EvalAccuracy, QuantisedWeightsLoseNextToNothing) {
             bf16 - 1);
 }
 
+TEST(EvalAccuracy, AQuantisedKvCacheLosesNextToNothing) {
+  const std::int64_t bf16 = eval("1", "bf16").at("right").as_int64();
+  const json::value q8 = eval("1", "bf16", {"--kv-cache", "q8"});
+  EXPECT_EQ(q8.at("kv_cache").as_string(), "q8");
+  EXPECT_EQ(q8.at("of").as_int64(), 100);
+  EXPECT_GE(q8.at("right").as_int64(), bf16 - 1);
+  const json::value several = eval("3", "bf16", {"--kv-cache", "q8"});
+  EXPECT_EQ(several.at("wrong"), q8.at("wrong"));
+}
+
 TEST(EvalAccuracy, F32Is95) { EXPECT_EQ(eval("1", "f32").at("right").as_int64(), 95); }
 
 }  // namespace

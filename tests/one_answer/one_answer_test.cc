@@ -1,6 +1,7 @@
 // Promise 1 on the trained demonstration model: the logits and the answer are the same bits for 1
 // to 8 cards, for any cut of the prompt, alone and beside others, whichever way pictures are cut,
-// on every instruction path of this machine, in both compute dtypes and with quantised weights.
+// on every instruction path of this machine, in both compute dtypes and with quantised weights and
+// KV cache.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -57,6 +58,7 @@ struct Setting {
   int threads = 1;
   std::string isa;
   WeightFormat weights = WeightFormat::kBF16;  ///< of text and vision; f32: computed in f32
+  std::optional<DType> kv_cache{};
   std::int64_t chunk = 512;
   int neighbours = 0;
   VisionCut cut = VisionCut::kHeads;
@@ -84,6 +86,7 @@ Answer ask(const Question& question, const Setting& setting) {
   options.max_sequences = 4;
   options.max_step_tokens = setting.chunk;
   options.vision_cut = setting.cut;
+  options.kv_cache = setting.kv_cache;
   Engine engine(
       std::move(placed.cards),
       [&](const CardGroup& cards) {
@@ -124,7 +127,11 @@ class OneAnswer : public ::testing::TestWithParam<std::tuple<std::string, std::s
   [[nodiscard]] Setting setting() const {
     Setting setting;
     setting.isa = std::get<0>(GetParam());
-    setting.weights = parse_weight_format(std::get<1>(GetParam())).value_or_throw();
+    if (std::get<1>(GetParam()) == "q8kv") {
+      setting.kv_cache = DType::kI8;
+    } else {
+      setting.weights = parse_weight_format(std::get<1>(GetParam())).value_or_throw();
+    }
     return setting;
   }
   void expect_same(const Question& question, const Setting& other, const Answer& expected,
@@ -137,7 +144,7 @@ class OneAnswer : public ::testing::TestWithParam<std::tuple<std::string, std::s
 
 TEST_P(OneAnswer, OnEveryNumberOfCards) {
   const Answer expected = ask(kScene, setting());
-  if (!setting().weights.is_quantised()) {
+  if (!setting().weights.is_quantised() && !setting().kv_cache) {
     EXPECT_EQ(
         model().tokenizer->decode(expected.ids),
         "\nAn orange square at the top left, a blue star at the bottom left and a green digit 1 at "
@@ -180,6 +187,15 @@ TEST_P(OneAnswer, WhicheverWayPicturesAreCut) {
   }
 }
 
+TEST(QuantisedKvCache, IsUsedAndKeepsTheAnswer) {
+  Setting setting;
+  const Answer bf16 = ask(kScene, setting);
+  setting.kv_cache = DType::kI8;
+  const Answer q8 = ask(kScene, setting);
+  EXPECT_EQ(q8.ids, bf16.ids);
+  EXPECT_FALSE(q8.logits == bf16.logits);
+}
+
 std::vector<std::string> path_names() {
   std::vector<std::string> names;
   for (const cpu::Isa isa : cpu::supported_isas()) names.emplace_back(to_string(isa));
@@ -188,7 +204,8 @@ std::vector<std::string> path_names() {
 
 INSTANTIATE_TEST_SUITE_P(Nano, OneAnswer,
                          ::testing::Combine(::testing::ValuesIn(path_names()),
-                                            ::testing::Values("bf16", "f32", "q8", "q4", "q4z:64")),
+                                            ::testing::Values("bf16", "f32", "q8", "q4", "q4z:64",
+                                                              "q8kv")),
                          [](const auto& each) {
                            std::string format = std::get<1>(each.param);
                            std::replace(format.begin(), format.end(), ':', '_');

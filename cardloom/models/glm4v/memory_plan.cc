@@ -6,6 +6,7 @@
 
 #include "cardloom/base/error.h"
 #include "cardloom/base/integer_math.h"
+#include "cardloom/layers/kv_cache.h"
 #include "cardloom/quant/packed_matrix.h"
 
 namespace cardloom::glm4v {
@@ -114,7 +115,8 @@ CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options
     add_vision(config, card.share, {formats.vision, element}, card.weights_bytes);
   }
   card.kv_bytes_per_token =
-      2 * card.share.kv_groups.size() * config.head_dim * config.num_layers * element;
+      2 * card.share.kv_groups.size() * config.num_layers *
+      kv_row_bytes(kv_cache_dtype(options.dtype, options.kv_cache, caller), config.head_dim);
   card.kv_bytes = card.kv_bytes_per_token * round_up(options.context_tokens, options.block_size);
   card.vision_workspace_bytes = vision_workspace(config, card.share, options);
   card.text_workspace_bytes = text_workspace(config, card.share, options);
@@ -172,6 +174,7 @@ MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& optio
       weight_formats(options.dtype, options.weights, options.vision_weights, caller);
   plan.options.weights = formats.text;
   plan.options.vision_weights = formats.vision;
+  plan.options.kv_cache = kv_cache_dtype(options.dtype, options.kv_cache, caller);
   if (options.context_tokens == 0) plan.options.context_tokens = config.max_positions;
   require_count(plan.options.context_tokens, "context_tokens", caller);
   require_count(options.block_size, "block_size", caller);

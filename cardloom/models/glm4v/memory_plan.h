@@ -40,7 +40,8 @@ struct WeightFormats {
 
 struct MemoryPlanOptions {
   int tp = 1;
-  DType dtype = DType::kBF16;                    ///< of KV cache and activations: kBF16 or kF32
+  DType dtype = DType::kBF16;                    ///< of activations: kBF16 or kF32
+  std::optional<DType> kv_cache{};               ///< kI8: q8; empty: as dtype
   std::optional<WeightFormat> weights{};         ///< of the text model; empty: as dtype
   std::optional<WeightFormat> vision_weights{};  ///< likewise
   std::int64_t context_tokens = 0;               ///< all sequences together; 0: max_positions
@@ -77,7 +78,7 @@ struct CardMemory {
 };
 
 struct MemoryPlan {
-  MemoryPlanOptions options;       ///< as used: context_tokens filled in
+  MemoryPlanOptions options;       ///< as used: empty ones filled in
   std::vector<CardMemory> cards;   ///< one a rank
   std::int64_t total_bytes = 0;    ///< all cards
   std::int64_t largest_bytes = 0;  ///< the card that needs most
@@ -104,8 +105,8 @@ struct MemoryPlan {
 /// The vision workspace is the larger of vision and projector; attention is tiled and needs no
 /// square matrix. The factor 3f is gate, up and their product.
 ///
-/// Throws kInvalidArgument if tp is not 1 to 8, as weight_formats does, or if a number of tokens is
-/// negative, zero or above 2^28.
+/// Throws kInvalidArgument if tp is not 1 to 8, as weight_formats and kv_cache_dtype do, or if a
+/// number of tokens is negative, zero or above 2^28.
 [[nodiscard]] MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& options,
                                      Location caller = Location::current());
 

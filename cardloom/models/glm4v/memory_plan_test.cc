@@ -132,6 +132,25 @@ TEST(MemoryPlan, CountsQuantisedWeightsWithTheirScales) {
             (4096LL * 4 * 1792 + 4096LL * 4096 + 3LL * 13696 * 4096) / 64 * 34);
 }
 
+TEST(MemoryPlan, CountsAQuantisedKvCacheWithItsScales) {
+  MemoryPlanOptions options = with_tp(2);
+  options.kv_cache = DType::kI8;
+  const MemoryPlan plan = plan_memory(glm4v_9b(), options);
+  const MemoryPlan bf16 = plan_memory(glm4v_9b(), with_tp(2));
+  EXPECT_EQ(plan.cards[1].kv_bytes_per_token, 2 * 40 * (128 + 4));
+  EXPECT_EQ(plan.cards[1].kv_bytes, 2LL * 40 * (128 + 4) * 8192);
+  EXPECT_EQ(bf16.total_bytes - plan.total_bytes, 2 * 2LL * 40 * (256 - 132) * 8192);
+  EXPECT_EQ(*plan.options.kv_cache, DType::kI8);
+  EXPECT_EQ(*bf16.options.kv_cache, DType::kBF16);
+  options.dtype = DType::kF32;
+  try {
+    (void)plan_memory(glm4v_9b(), options);
+    FAIL() << "must throw";
+  } catch (const Exception& failure) {
+    EXPECT_EQ(failure.error().message, "the KV cache is q8, but the model computes in f32");
+  }
+}
+
 TEST(MemoryPlan, RefusesFormatsThatDoNotGoWithTheDtype) {
   const auto message = [](DType dtype, const char* text, const char* vision) {
     try {

@@ -23,6 +23,11 @@ inline Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
 inline Vector madd(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }  // b if either is NaN
 
+inline Vector load_bytes(const int8_t* from) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
 inline float sum_of(Vector a) {
   const __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));

@@ -23,6 +23,11 @@ inline Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
 inline Vector madd(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }  // b if either is NaN
 
+inline Vector load_bytes(const int8_t* from) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
 inline float sum_of(Vector a) { return _mm512_reduce_add_ps(a); }
 inline float max_of(Vector a) { return _mm512_reduce_max_ps(a); }
 
@@ -74,6 +79,23 @@ inline void transpose_pairs(__m512i* r) {
     r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
     r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
   }
+}
+
+/// The conversion instruction flushes subnormals; there are none.
+void dequantise_pairs(const int8_t* numbers, float scale, int64_t n, void* out) {
+  const Vector factor = set1(scale);
+  const auto convert = [&](const int8_t* from, int64_t i) {
+    const Vector low = mul(load_bytes(from), factor);
+    const Vector high = mul(load_bytes(from + kWidth), factor);
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
+    _mm512_storeu_si512(static_cast<uint16_t*>(out) + i, (__m512i)rounded);
+  };
+  int64_t i = 0;
+  for (; i + kDepthStep <= n; i += kDepthStep) convert(numbers + i, i);
+  if (i == n) return;
+  int8_t rest[kDepthStep] = {};
+  memcpy(rest, numbers + i, static_cast<size_t>(n - i));
+  convert(rest, i);
 }
 
 void pack_key_pairs(const void* const* rows, int64_t D, void* panel) {
@@ -182,9 +204,11 @@ void multiply_pairs(const void* a, int64_t a_row, int64_t num_rows, const void* 
 }
 
 constexpr AttentionKernels kPairs = {
-    2, pack_key_pairs, pack_value_pairs, multiply_pairs, softmax_pairs, merge, power_of_two_of};
+    2,     dequantise_pairs, pack_key_pairs, pack_value_pairs, multiply_pairs, softmax_pairs,
+    merge, power_of_two_of};
 constexpr AttentionKernels kTiles = {
-    2, pack_key_pairs, pack_value_pairs, multiply_on_tiles, softmax_pairs, merge, power_of_two_of};
+    2,     dequantise_pairs, pack_key_pairs, pack_value_pairs, multiply_on_tiles, softmax_pairs,
+    merge, power_of_two_of};
 
 #endif
 

@@ -117,6 +117,20 @@ void merge(const float* products, int64_t n, float keep, float gain, float* sums
 
 // ---- Packing.
 
+void dequantise(const int8_t* numbers, float scale, int64_t n, void* out) {
+  float* to = static_cast<float*>(out);
+  const Vector factor = set1(scale);
+  const auto convert = [&](const int8_t* from, int64_t i) {
+    store(to + i, round_to_bf16(mul(load_bytes(from), factor)));
+  };
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) convert(numbers + i, i);
+  if (i == n) return;
+  int8_t rest[kWidth] = {};
+  memcpy(rest, numbers + i, static_cast<size_t>(n - i));
+  convert(rest, i);
+}
+
 void pack_keys(const void* const* rows, int64_t D, void* panel) {
   float* out = static_cast<float*>(panel);
   const int64_t whole = D / 4 * 4;
@@ -213,8 +227,8 @@ void multiply(const void* a, int64_t a_row, int64_t num_rows, const void* panels
       panel_bytes / static_cast<int64_t>(sizeof(float)), num_panels, depth, out, out_row);
 }
 
-constexpr AttentionKernels kF32 = {4,     pack_keys,      pack_values, multiply, softmax<false>,
-                                   merge, power_of_two_of};
+constexpr AttentionKernels kF32 = {4,        dequantise,     pack_keys, pack_values,
+                                   multiply, softmax<false>, merge,     power_of_two_of};
 /// bf16 inputs on a path without bf16 products: widened, weights rounded.
 [[maybe_unused]] constexpr AttentionKernels kWidened = {
-    4, pack_keys, pack_values, multiply, softmax<true>, merge, power_of_two_of};
+    4, dequantise, pack_keys, pack_values, multiply, softmax<true>, merge, power_of_two_of};

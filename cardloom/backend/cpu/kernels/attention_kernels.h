@@ -26,6 +26,11 @@ constexpr int64_t kRowStep = 32;
 struct AttentionKernels {
   int64_t operand_bytes;  ///< 4: f32, 2: bf16
 
+  /// out[i] = bf16(numbers[i] * scale) as operands, for i < n and maybe up to a multiple of
+  /// kDepthStep; numbers beyond n are not read. The same bits on every path. `scale` is 0, NaN or
+  /// at least 2^-107 (see activation_group.h), so that no product is subnormal.
+  void (*dequantise)(const int8_t* numbers, float scale, int64_t n, void* out);
+
   /// One panel of D deep from kPanel keys of D operands.
   void (*pack_keys)(const void* const* rows, int64_t D, void* panel);
   /// kDepthStep values of D operands, as that many rows of ceil(D / kPanel) panels that lie

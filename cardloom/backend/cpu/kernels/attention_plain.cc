@@ -23,6 +23,14 @@ inline Vector mul(Vector a, Vector b) { return _mm_mul_ps(a, b); }
 inline Vector madd(Vector a, Vector b, Vector c) { return add(mul(a, b), c); }
 inline Vector max(Vector a, Vector b) { return _mm_max_ps(a, b); }  // b if either is NaN
 
+inline Vector load_bytes(const int8_t* from) {
+  int32_t four;
+  memcpy(&four, from, sizeof four);
+  const __m128i bytes = _mm_cvtsi32_si128(four);
+  const __m128i words = _mm_unpacklo_epi8(bytes, bytes);  // each number in the top byte
+  return _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(words, words), 24));
+}
+
 inline float sum_of(Vector a) {
   const __m128 half = _mm_add_ps(a, _mm_movehl_ps(a, a));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));

@@ -59,7 +59,8 @@ TileRunner::TileRunner(const Attention& attention, const TileShape& shape, CpuDe
                                 step_rows * kWeightRow * operand,
                                 step_rows * shape.row_size * kFloatBytes,
                                 kDepthStep * shape.depth * operand,
-                                shape.depth * operand};
+                                shape.depth * operand,
+                                shape.depth};
   std::int64_t bytes = 0;
   for (const std::int64_t size : sizes) bytes += round_up(size, std::int64_t{64});
   std::byte* next = device.scratch(worker, bytes);
@@ -78,6 +79,7 @@ TileRunner::TileRunner(const Attention& attention, const TileShape& shape, CpuDe
   products_ = reinterpret_cast<float*>(take());
   staging_ = take();
   zeros_ = take();
+  numbers_ = take();
   std::memset(zeros_, 0, static_cast<std::size_t>(shape.depth * operand));
 }
 
@@ -106,19 +108,33 @@ const void* TileRunner::operand_row(const Run& run, std::byte* staging) const {
   return staging;
 }
 
+/// The same of a row of i8, always in `staging`.
+const void* TileRunner::operand_row(const Run& run, float scale, std::byte* staging) const {
+  const bool dense = run.stride == 1 || shape_.D == 1;
+  if (!dense) copy_run(run, {DType::kI8, numbers_, 1}, shape_.D);
+  const auto* numbers = reinterpret_cast<const std::int8_t*>(dense ? run.data : numbers_);
+  shape_.kernels.dequantise(numbers, scale, shape_.D, staging);
+  return staging;
+}
+
 /// Rows of positions [first, first + count), then zeros, kDepthStep in all.
-void TileRunner::pack_step(const TensorView& part, const KeySource& source, std::int64_t first,
+void TileRunner::pack_step(const CachePart& part, const KeySource& source, std::int64_t first,
                            std::int64_t count, const void** rows) const {
-  const std::int64_t block_size = part.shape[1];
+  const std::int64_t block_size = part.rows.shape[1];
   const std::int64_t row_bytes = shape_.depth * shape_.kernels.operand_bytes;
   const std::int64_t end = std::min(count, kDepthStep);
   for (std::int64_t j = 0; j < end;) {
     const std::int64_t block = attention_.block_of(source.sequence, (first + j) / block_size);
     const std::int64_t place = (first + j) % block_size;
     const std::int64_t stop = std::min(end, j + block_size - place);
-    Run run = row_of(part, block, place, source.group);
-    for (; j < stop; ++j, run.data += part.stride[1] * size_of(part.dtype)) {
-      rows[j] = operand_row(run, staging_ + j * row_bytes);
+    Run run = row_of(part.rows, block, place, source.group);
+    for (std::int64_t at = place; j < stop; ++j, ++at) {
+      std::byte* const staging = staging_ + j * row_bytes;
+      rows[j] =
+          part.scales.rank == 0
+              ? operand_row(run, staging)
+              : operand_row(run, reference::load(part.scales, block, at, source.group), staging);
+      run.data += part.rows.stride[1] * size_of(run.dtype);
     }
   }
   for (std::int64_t j = end; j < kDepthStep; ++j) rows[j] = zeros_;
@@ -130,11 +146,11 @@ void TileRunner::pack_keys_and_values(const KeySource& source, std::int64_t firs
   const AttentionKernels& kernels = shape_.kernels;
   const std::int64_t offset = first % kAttentionKeyBlock;
   const void* rows[kDepthStep];
-  pack_step(attention_.cache.keys, source, first, end - first, rows);
+  pack_step(attention_.keys(), source, first, end - first, rows);
   std::byte* keys = packed.data + offset / kPanel * shape_.key_panel_bytes;
   kernels.pack_keys(rows, shape_.D, keys);
   kernels.pack_keys(rows + kPanel, shape_.D, keys + shape_.key_panel_bytes);
-  pack_step(attention_.cache.values, source, first, end - first, rows);
+  pack_step(attention_.values(), source, first, end - first, rows);
   std::byte* values = packed.data + shape_.key_bytes + offset * kPanel * kernels.operand_bytes;
   packed.is_finite &= kernels.pack_values(rows, shape_.D, shape_.value_panel_bytes, values);
 }
@@ -154,7 +170,7 @@ void TileRunner::pack_own_values(const KeySource& source, std::int64_t first, st
   const std::int64_t step_bytes = kDepthStep * kPanel * shape_.kernels.operand_bytes;
   const void* rows[kDepthStep];
   for (std::int64_t j = 0; j < count; j += kDepthStep) {
-    pack_step(attention_.cache.values, source, first + j, count - j, rows);
+    pack_step(attention_.values(), source, first + j, count - j, rows);
     shape_.kernels.pack_values(rows, shape_.D, shape_.value_panel_bytes,
                                own_values_ + j / kDepthStep * step_bytes);
   }

@@ -17,6 +17,12 @@ namespace cardloom::cpu {
 /// they and their sums are 190 KB beside it in L2.
 inline constexpr std::int64_t kTileQueries = 256;
 
+/// All keys or all values of a cache.
+struct CachePart {
+  TensorView rows;
+  TensorView scales;  ///< rank 0 unless i8
+};
+
 /// Both operators are one: full attention reads one sequence whose only block is all of k and v.
 struct Attention {
   TensorView q;
@@ -27,6 +33,8 @@ struct Attention {
   std::int64_t num_keys = 0;
   float scale = 0;
 
+  [[nodiscard]] CachePart keys() const { return {cache.keys, cache.key_scales}; }
+  [[nodiscard]] CachePart values() const { return {cache.values, cache.value_scales}; }
   [[nodiscard]] std::int64_t keys_of(std::int64_t row) const {
     if (context_lens.rank == 0) return num_keys;
     return reference::load_index<std::int32_t>(context_lens, row);
@@ -111,7 +119,8 @@ class TileRunner {
   void load_queries(const Tile& tile);
   void reset(std::int64_t num_queries);
   [[nodiscard]] const void* operand_row(const Run& run, std::byte* staging) const;
-  void pack_step(const TensorView& part, const KeySource& source, std::int64_t first,
+  [[nodiscard]] const void* operand_row(const Run& run, float scale, std::byte* staging) const;
+  void pack_step(const CachePart& part, const KeySource& source, std::int64_t first,
                  std::int64_t count, const void** rows) const;
   void pack_own_values(const KeySource& source, std::int64_t first, std::int64_t count);
   void pack_keys_and_values(const KeySource& source, std::int64_t first, std::int64_t end,
@@ -137,6 +146,7 @@ class TileRunner {
   float* products_ = nullptr;        ///< [2 * kRowStep][row_size]
   std::byte* staging_ = nullptr;     ///< operands [kDepthStep][depth]
   std::byte* zeros_ = nullptr;       ///< operands [depth]
+  std::byte* numbers_ = nullptr;     ///< i8 [depth]
   std::byte* own_values_ = nullptr;  ///< value_bytes
   PackedBlock own_blocks_[kMostTogether];
   std::int64_t num_keys_[kTileQueries] = {};
