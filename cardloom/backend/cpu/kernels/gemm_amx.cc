@@ -32,11 +32,11 @@ constexpr TileConfig make_full_tiles() {
   return config;
 }
 
-/// For groups of 32: tile 4 and 6 hold 16 rows of 32 activations, 5 and 7 a group of 16 columns.
+/// For groups of 32: tiles 4 and 5 hold 16 rows of 32 activations, 6 and 7 a group of 16 columns.
 constexpr TileConfig make_half_tiles() {
   TileConfig config = make_full_tiles();
-  config.row_bytes[4] = config.row_bytes[6] = 32;
-  config.rows[5] = config.rows[7] = 8;
+  config.row_bytes[4] = config.row_bytes[5] = 32;
+  config.rows[6] = config.rows[7] = 8;
   return config;
 }
 
