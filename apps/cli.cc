@@ -286,7 +286,7 @@ void define_bench(CLI::App& app, CommandLine& line) {
       app, "bench", "speed, and how near it comes to what this machine can do",
       "  cardloom bench glm-4v-9b --tp 2\n"
       "  cardloom bench glm-4v-9b --prompt 128,512 --batch 1,8 --vision --json\n"
-      "  cardloom bench glm-4v-9b --prompt 0 --decode 0 --accuracy\n"
+      "  cardloom bench glm-4v-9b --prompt 32 --decode 0 --accuracy\n"
       "Limits (memory, arithmetic units) are measured in the same run. Figures are medians.\n");
   add_common(command, options.common);
   command.add_option("--prompt", options.prompt, "rows of the prompts to time; 0: none")

@@ -66,6 +66,8 @@ for format in $formats; do
   [[ $format == bf16 ]] || options+=(--weights "$format")
   bench "accuracy-$format.json" "${options[@]}"
 done
+say "MatmulAllReduce alone"
+"$build/bin/matmul_all_reduce_bench" 5 > "$out/matmul_all_reduce.txt"
 if [[ ${PEERS:-1} == 1 ]]; then
   say "llama.cpp"
   FORMATS=$formats ROUNDS=$rounds THREADS=$cores bench/peers/run.sh "$out" "$build" \

@@ -32,9 +32,9 @@ struct MatmulAllReduceOptions {
 /// out  f32|bf16|f16                   [M, N], any strides without overlap; may be `residual`;
 ///                                     shares no memory with x
 ///
-/// A leaf is summed as matmul sums the whole K (quantisation groups begin with the leaf); leaves are added in f32 by the
-/// fixed tree of quant/packed_matrix.h; then ((tree + bias) + residual), rounded once. Ranks that
-/// own nothing add nothing. Bias and residual are added once.
+/// A leaf is summed as matmul sums the whole K (quantisation groups begin with the leaf); leaves are
+/// added in f32 by the fixed tree of quant/leaf_tree.h; then ((tree + bias) + residual), rounded
+/// once. Ranks that own nothing add nothing. Bias and residual are added once.
 /// Every rank of `comm` must call it, in the same order, with the same M, N and dtype; otherwise
 /// all ranks get the same kInvalidArgument that names the first difference. A rank that does not
 /// come is named by kDeadlineExceeded on all others. Throws kInvalidArgument on operands that do

@@ -121,12 +121,26 @@ class RankLoader {
     }
   }
 
+  /// Runs `pack` on the tensor `name`; what it refuses is told with that name.
+  template <class Pack>
+  static void pack_named(const std::string& name, const Pack& pack) {
+    try {
+      pack();
+    } catch (const Exception& failure) {
+      Error error = failure.error();
+      error.message = fmt::format("tensor \"{}\": {}", name, error.message);
+      throw Exception(std::move(error));
+    }
+  }
+
   /// Packs rows `parts` of `w` [N, K], one piece each, behind the `begin` columns there are.
-  void add_rows(PackedWeight& packed, const TensorView& w, WeightFormat format, const Parts& parts,
-                std::int64_t begin) {
+  void add_rows(const std::string& name, PackedWeight& packed, const TensorView& w,
+                WeightFormat format, const Parts& parts, std::int64_t begin) {
     packed.add_columns(w.slice(0, 0, 0), format, begin);  // K is known also without rows
     for (const IndexRange& part : parts) {
-      packed.add_columns(w.slice(0, part.begin, part.end), format, begin, parallel_);
+      pack_named(name, [&] {
+        packed.add_columns(w.slice(0, part.begin, part.end), format, begin, parallel_);
+      });
       begin += part.size();
       count(part.size() * w.shape[1]);
     }
@@ -136,7 +150,7 @@ class RankLoader {
   LinearStorage rows(const std::string& name, WeightFormat format, const char* bias_name,
                      const Parts& parts) {
     LinearStorage linear;
-    add_rows(linear.weight, find(name), format, parts, 0);
+    add_rows(name, linear.weight, find(name), format, parts, 0);
     store_.was_read(name);
     if (bias_name == nullptr) return linear;
     const TensorView whole = find(bias_name);
@@ -157,9 +171,11 @@ class RankLoader {
     const TensorView w = find(name);
     const IndexRange own = leaves_of_rank(plan.num_leaves, tp_, rank_);
     LinearStorage linear;
-    linear.weight =
-        PackedWeight::leaves(w, format, plan.border, plan.num_leaves, static_cast<int>(own.begin),
-                             static_cast<int>(own.end), parallel_);
+    pack_named(name, [&] {
+      linear.weight =
+          PackedWeight::leaves(w, format, plan.border, plan.num_leaves, static_cast<int>(own.begin),
+                               static_cast<int>(own.end), parallel_);
+    });
     store_.was_read(name);
     count(w.shape[0] * linear.weight.matrix().K);
     if (bias_name != nullptr) linear.bias = vector(bias_name);
@@ -171,7 +187,7 @@ class RankLoader {
     TensorView w = find(name);
     while (w.rank > 2) w = w.flatten(1);
     LinearStorage linear;
-    add_rows(linear.weight, w, formats_.vision, {{0, w.shape[0]}}, 0);
+    add_rows(name, linear.weight, w, formats_.vision, {{0, w.shape[0]}}, 0);
     store_.was_read(name);
     if (bias_name != nullptr) linear.bias = vector(bias_name);
     return linear;
@@ -267,9 +283,10 @@ class RankLoader {
     weights.conv = whole(names::kConvWeight, names::kConvBias);
     weights.linear = whole(names::kProjectorLinear, nullptr);
     weights.norm = norm(names::kProjectorNormWeight, names::kProjectorNormBias);
-    add_rows(weights.gate_up.weight, find(names::kProjectorGate), formats_.vision, own, 0);
-    add_rows(weights.gate_up.weight, find(names::kProjectorUp), formats_.vision, own,
-             share_.features.size());
+    add_rows(names::kProjectorGate, weights.gate_up.weight, find(names::kProjectorGate),
+             formats_.vision, own, 0);
+    add_rows(names::kProjectorUp, weights.gate_up.weight, find(names::kProjectorUp),
+             formats_.vision, own, share_.features.size());
     store_.was_read(names::kProjectorGate);
     store_.was_read(names::kProjectorUp);
     weights.down = leaves(names::kProjectorDown, formats_.vision, nullptr, features);
