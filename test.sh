@@ -14,7 +14,7 @@ sanitized() {  # sanitized PRESET REGEX TARGET...: builds the targets, runs the 
   ctest --test-dir "build/$preset" -R "$regex" -LE slow -j "$jobs" --output-on-failure --no-tests=error
 }
 # Ranks, streams and teams under the thread sanitizer.
-sanitized tsan '^(comm|device|backend_cpu|engine|engine_card)_tests|MatmulAllReduce.(Ranks|ARank|Empty|NoLayout)|AllGather' \
+sanitized tsan '^(comm|device|engine|engine_card)_tests|^backend_cpu_tests.(ThreadPool|CpuDevice|MachineProbe)|MatmulAllReduce.(Ranks|ARank|Empty|NoLayout)|AllGather' \
   comm_tests device_tests backend_cpu_tests engine_tests engine_card_tests matmul_conformance_tests
 # Everything that reads what strangers send under the address and undefined-behaviour sanitizers.
 sanitized asan '^(base|tensor|oplog|quant|weights|image|tokenizer|chat|glm4v_config)_tests|^fuzz_|^matmul_conformance_tests.(Matmul|Conv2d|AllGather|Embedding)' \

@@ -95,7 +95,7 @@ Scale make_scale(WeightFormat format, const float* w, std::int64_t count) {
                 "a weight to be quantised must be finite, and small enough for f16 scales",
                 fmt::format("a group of {} numbers from {} to {}, sum of magnitudes {}", count,
                             least, most, sum),
-                "use --weights bf16, or repair the checkpoint");
+                "keep it as bf16 (--weights, --vision-weights), or repair the checkpoint");
   }
   if (format.encoding == Encoding::kQ4Z && result.scale != 0) {
     result.zero = std::clamp(std::nearbyint(-least / result.scale), 0.0F, 15.0F);

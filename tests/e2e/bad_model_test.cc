@@ -48,6 +48,17 @@ const BadCase kModelCases[] = {
                       "\"data_offsets\":[8,99999]");
        return run(folder);
      }},
+    {"NumberThatCannotBeQuantised",
+     3,
+     {"vision.transformer.layers.0.mlp.fc2.weight", "must be finite", "--vision-weights"},
+     [](const TempFolder& folder) {
+       std::string text = read_text(folder.file(kShard));
+       for (std::size_t at = text.size() - 3000; at < text.size(); at += 2) {
+         text.replace(at, 2, "\xc0\x7f");  // a NaN as bf16, in the shard's last tensors
+       }
+       write_text(folder.file(kShard), text);
+       return run(folder, {"--vision-weights", "q8"});
+     }},
     {"HeaderLongerThanTheFile",
      3,
      {kShard},
