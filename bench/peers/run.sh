@@ -8,7 +8,7 @@
 #
 # Environment: THREADS (all cores), ROUNDS (3), DECODE steps (8), BATCHES (1,4,16), PROMPT (512),
 # FORMATS ("q4 q8 bf16"), LLAMA_LIB: the folder with libllama, if it is not to be downloaded.
-# Needs g++, and npm or curl for the download; 7.5 GB in OUTDIR and 4.2 GB for the checkpoint.
+# Needs g++, and npm for the download; 7.5 GB in OUTDIR and 4.2 GB for the checkpoint.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [[ $# -ge 1 ]] || { sed -n '2,12p' "$0" | cut -c3- >&2; exit 2; }
@@ -22,12 +22,8 @@ package=linux-x64-3.22.1.tgz
 fetch_llama() {
   [[ -d $out/llama/package ]] && return
   mkdir -p "$out/llama"
-  if command -v npm > /dev/null; then
-    (cd "$out/llama" && npm pack --silent @node-llama-cpp/linux-x64@3.22.1 > /dev/null &&
-      mv ./*.tgz "$package")
-  else
-    curl -fsSL -o "$out/llama/$package" "https://registry.npmjs.org/@node-llama-cpp/linux-x64/-/$package"
-  fi
+  (cd "$out/llama" && npm pack --silent @node-llama-cpp/linux-x64@3.22.1 > /dev/null &&
+    mv ./*.tgz "$package")
   tar xzf "$out/llama/$package" -C "$out/llama"
 }
 
