@@ -17,7 +17,7 @@ enum class Numbers { kQ8, kQ4, kQ4Z };
 // exact, so the bits are the same.
 constexpr int64_t few_rows(int64_t group) { return group == 32 ? 8 : 4; }
 
-constexpr int64_t kReadAhead = 8192;  // bytes of weights
+constexpr int64_t kReadAhead = 4096;  // bytes of weights; 2 to 8 KiB are alike
 
 constexpr int kAtOnce = 8;  // products that leave together, with c in registers for their groups
 
