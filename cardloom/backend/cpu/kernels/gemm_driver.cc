@@ -223,7 +223,12 @@ std::int64_t blocks_per_task(const ActivationLayout& layout) {
 }
 
 std::int64_t panels_per_task(const ActivationLayout& layout) {
-  return layout.num_blocks() == 1 ? 2 : kPanelsPerTask;
+  if (layout.num_blocks() != 1 || layout.num_segments() == 0) return kPanelsPerTask;
+  constexpr std::int64_t kStreamedBytes = 512 << 10;
+  const Segment& last = layout.segment(layout.num_segments() - 1);
+  const std::int64_t panel_bytes = std::max<std::int64_t>(
+      (last.first_block + last.num_blocks) * packed_block_bytes(layout.format()), 1);
+  return std::clamp<std::int64_t>(kStreamedBytes / panel_bytes, 1, kPanelsPerTask);
 }
 
 std::int64_t spare_elements(const ActivationLayout& layout) {
