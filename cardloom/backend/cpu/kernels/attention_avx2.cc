@@ -9,19 +9,10 @@
 namespace cardloom::cpu {
 namespace {
 
-using Vector = __m256;
-constexpr int64_t kWidth = 8;
+#include "cardloom/backend/cpu/kernels/vector_avx2.h"
+
 constexpr int kRows = 4;  // x 2 registers of a panel: 8 sums hide the latency of an FMA
 constexpr int kPanels = 1;
-
-inline Vector load(const float* from) { return _mm256_loadu_ps(from); }
-inline void store(float* to, Vector a) { _mm256_storeu_ps(to, a); }
-inline Vector set1(float value) { return _mm256_set1_ps(value); }
-inline Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
-inline Vector sub(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
-inline Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
-inline Vector madd(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-inline Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }  // b if either is NaN
 
 inline Vector load_bytes(const int8_t* from) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));

@@ -9,19 +9,10 @@
 namespace cardloom::cpu {
 namespace {
 
-using Vector = __m512;
-constexpr int64_t kWidth = 16;
+#include "cardloom/backend/cpu/kernels/vector_avx512.h"
+
 constexpr int kRows = 8;  // x 3 panels: 24 sums, 3 columns, 1 element of 32 registers
 constexpr int kPanels = 3;
-
-inline Vector load(const float* from) { return _mm512_loadu_ps(from); }
-inline void store(float* to, Vector a) { _mm512_storeu_ps(to, a); }
-inline Vector set1(float value) { return _mm512_set1_ps(value); }
-inline Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
-inline Vector sub(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
-inline Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
-inline Vector madd(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
-inline Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }  // b if either is NaN
 
 inline Vector load_bytes(const int8_t* from) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));

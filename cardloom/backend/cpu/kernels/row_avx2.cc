@@ -10,19 +10,10 @@
 namespace cardloom::cpu {
 namespace {
 
-using Vector = __m256;
-constexpr int64_t kWidth = 8;
+#include "cardloom/backend/cpu/kernels/vector_avx2.h"
 
-inline Vector load(const float* from) { return _mm256_loadu_ps(from); }
-inline void store(float* to, Vector a) { _mm256_storeu_ps(to, a); }
-inline Vector set1(float value) { return _mm256_set1_ps(value); }
-inline Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
-inline Vector sub(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
-inline Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
 inline Vector div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
-inline Vector madd(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
-inline Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
 inline Vector abs(Vector a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a); }
 
 inline Vector select_greater(Vector a, Vector b, Vector yes, Vector no) {

@@ -10,20 +10,11 @@
 namespace cardloom::cpu {
 namespace {
 
-using Vector = __m128;
-constexpr int64_t kWidth = 4;
+#include "cardloom/backend/cpu/kernels/vector_plain.h"
 
-inline Vector load(const float* from) { return _mm_loadu_ps(from); }
-inline void store(float* to, Vector a) { _mm_storeu_ps(to, a); }
-inline Vector set1(float value) { return _mm_set1_ps(value); }
-inline Vector add(Vector a, Vector b) { return _mm_add_ps(a, b); }
-inline Vector sub(Vector a, Vector b) { return _mm_sub_ps(a, b); }
-inline Vector mul(Vector a, Vector b) { return _mm_mul_ps(a, b); }
 inline Vector div(Vector a, Vector b) { return _mm_div_ps(a, b); }
-inline Vector madd(Vector a, Vector b, Vector c) { return add(mul(a, b), c); }
 // b if either is NaN, here and in the other paths.
 inline Vector min(Vector a, Vector b) { return _mm_min_ps(a, b); }
-inline Vector max(Vector a, Vector b) { return _mm_max_ps(a, b); }
 inline Vector abs(Vector a) { return _mm_andnot_ps(_mm_set1_ps(-0.0F), a); }
 
 inline Vector select_greater(Vector a, Vector b, Vector yes, Vector no) {
