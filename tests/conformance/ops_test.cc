@@ -194,6 +194,15 @@ TEST(Conformance, Attention) {
   }
 }
 
+void launch(Stream& stream, const PagedAttentionArgs& args) {
+  ops::paged_attention(stream, args.q, args.cache, args.block_tables, args.token_sequences,
+                       args.context_lens, args.out,
+                       {.scale = args.scale,
+                        .first_head = args.first_head,
+                        .heads_per_group = args.heads_per_group,
+                        .first_group = args.first_group});
+}
+
 TEST(Conformance, PagedAttention) {
   struct Size {
     std::int64_t T, heads, D, block_size, max_keys;
@@ -218,13 +227,7 @@ TEST(Conformance, PagedAttention) {
             {DType::kI32, {size.T}, 0, static_cast<double>(size.max_keys + 1), {}, true}},
            rows(dtype, {size.T, size.heads, size.D}),
            [args](Stream& stream, const Views& in, const TensorView& out) {
-             const PagedAttentionArgs a = args(in, out);
-             ops::paged_attention(stream, a.q, a.cache, a.block_tables, a.token_sequences,
-                                  a.context_lens, a.out,
-                                  {.scale = a.scale,
-                                   .first_head = a.first_head,
-                                   .heads_per_group = a.heads_per_group,
-                                   .first_group = a.first_group});
+             launch(stream, args(in, out));
            },
            [args](const Views& in, const TensorView& out) {
              reference::paged_attention(kNoContext, args(in, out));
@@ -260,13 +263,7 @@ TEST(Conformance, PagedAttentionQuantised) {
                       whole(DType::kF32, scales, 0, 0.01)},
                      rows(dtype, {size.T, size.heads, size.D}),
                      [args](Stream& stream, const Views& in, const TensorView& out) {
-                       const PagedAttentionArgs a = args(in, out);
-                       ops::paged_attention(stream, a.q, a.cache, a.block_tables, a.token_sequences,
-                                            a.context_lens, a.out,
-                                            {.scale = a.scale,
-                                             .first_head = a.first_head,
-                                             .heads_per_group = a.heads_per_group,
-                                             .first_group = a.first_group});
+                       launch(stream, args(in, out));
                      },
                      [args](const Views& in, const TensorView& out) {
                        reference::paged_attention(kNoContext, args(in, out));
