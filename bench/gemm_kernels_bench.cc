@@ -10,7 +10,7 @@
 
 #include "bench/support.h"
 #include "cardloom/backend/cpu/isa.h"
-#include "cardloom/backend/cpu/kernels/gemm_kernels.h"
+#include "cardloom/backend/cpu/kernels/gemm_driver.h"
 #include "cardloom/base/integer_math.h"
 #include "cardloom/quant/packed_matrix.h"
 #include "cardloom/tensor/tensor.h"
@@ -21,22 +21,6 @@ namespace {
 const WeightFormat kFormats[] = {WeightFormat::kF32,  WeightFormat::kBF16,  {Encoding::kQ8, 32},
                                  {Encoding::kQ8, 64}, {Encoding::kQ8, 128}, {Encoding::kQ4, 32},
                                  {Encoding::kQ4, 64}, {Encoding::kQ4, 128}, {Encoding::kQ4Z, 32}};
-
-GemmKernel kernel_of(const GemmKernels& kernels, Encoding encoding) {
-  switch (encoding) {
-    case Encoding::kF32:
-      return kernels.f32;
-    case Encoding::kBF16:
-      return kernels.bf16;
-    case Encoding::kQ8:
-      return kernels.q8;
-    case Encoding::kQ4:
-      return kernels.q4;
-    case Encoding::kQ4Z:
-      return kernels.q4z;
-  }
-  return nullptr;
-}
 
 /// `num_panels` panels of zeros (the kernels take the same time for any numbers) and activations.
 struct Operands {
@@ -59,8 +43,12 @@ struct Operands {
     scales = touched(DType::kF32, num_blocks * padded);
     sums = touched(DType::kI32, num_blocks * padded);
     c = touched(DType::kF32, padded * kPanelColumns);
-    rows = {values.view().data, reinterpret_cast<const float*>(scales.view().data),
-            reinterpret_cast<const std::int32_t*>(sums.view().data), num_rows, padded, false};
+    rows = {values.view().data,
+            reinterpret_cast<const float*>(scales.view().data),
+            reinterpret_cast<const std::int32_t*>(sums.view().data),
+            num_rows,
+            padded,
+            false};
   }
 
   static Tensor touched(DType dtype, std::int64_t count) {

@@ -132,8 +132,10 @@ void prefetch_part(const std::byte* from, std::int64_t bytes, std::int64_t part,
   for (std::int64_t at = begin; at < end; at += kLineBytes) __builtin_prefetch(from + at, 0, 2);
 }
 
-GemmKernel kernel_of(const GemmKernels& kernels, WeightFormat format) {
-  switch (format.encoding) {
+}  // namespace
+
+GemmKernel kernel_of(const GemmKernels& kernels, Encoding encoding) {
+  switch (encoding) {
     case Encoding::kF32:
       return kernels.f32;
     case Encoding::kBF16:
@@ -147,8 +149,6 @@ GemmKernel kernel_of(const GemmKernels& kernels, WeightFormat format) {
   }
   return kernels.f32;
 }
-
-}  // namespace
 
 ActivationLayout::ActivationLayout(const GemmKernels& kernels, const PackedMatrix& w,
                                    std::int64_t rows)
@@ -240,7 +240,7 @@ std::int64_t spare_elements(const ActivationLayout& layout) {
 void segment_sums(const CpuDevice& device, const ActivationLayout& layout, const std::byte* packed,
                   int segment, const PackedPiece& piece, const TileGrid& grid) {
   const Segment& k = layout.segment(segment);
-  const GemmKernel kernel = kernel_of(device.gemm(), layout.format());
+  const GemmKernel kernel = kernel_of(device.gemm(), layout.format().encoding);
   const std::int64_t group = layout.format().group;
   const std::int64_t blocks = grid.end_block - grid.first_block;
   const std::int64_t block_bytes = packed_block_bytes(layout.format());
@@ -323,7 +323,7 @@ void store_row(const CpuDevice& device, const float* values, std::int64_t count,
   std::byte* to = reference::address(out, row, column);
   if (out.stride[1] == 1 && out.dtype == DType::kF32) {
     std::memcpy(to, values, static_cast<std::size_t>(count) * 4);
-  } else if (out.stride[1] == 1 && out.dtype == DType::kBF16 && is_aligned(to, 2)) {
+  } else if (is_dense_bf16(out, row, column)) {
     device.rows().f32_to_bf16(values, reinterpret_cast<std::uint16_t*>(to), count);
   } else {
     for (std::int64_t j = 0; j < count; ++j) reference::store(out, values[j], row, column + j);
@@ -353,6 +353,17 @@ void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t 
     alignas(64) float values[kPanelColumns];
     std::memcpy(values, sums + i * kPanelColumns, static_cast<std::size_t>(columns) * 4);
     store_row_sums(device, epilogue, row + i, column, columns, values);
+  }
+}
+
+void store_grid(const CpuDevice& device, const ActivationLayout& layout, const Epilogue& epilogue,
+                std::int64_t first_row, const PackedPiece& piece, const TileGrid& grid) {
+  for (std::int64_t block = grid.first_block; block < grid.end_block; ++block) {
+    for (std::int64_t panel = grid.first_panel; panel < grid.end_panel; ++panel) {
+      store_sums(device, epilogue, first_row + block * layout.block_rows(),
+                 piece.out_begin + panel * kPanelColumns, layout.rows_of(block),
+                 panel_columns(piece.num_columns, panel), grid.tile(block, panel));
+    }
   }
 }
 

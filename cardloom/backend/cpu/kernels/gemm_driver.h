@@ -11,6 +11,9 @@ namespace cardloom::cpu {
 
 /// What all products share: packing activations, making tiles of f32 sums, storing them.
 
+/// The micro kernel of an encoding.
+[[nodiscard]] GemmKernel kernel_of(const GemmKernels& kernels, Encoding encoding);
+
 /// A run of k: one piece's range of x's columns, in whole k blocks.
 struct Segment {
   std::int64_t k_begin = 0;
@@ -154,5 +157,10 @@ void store_row_sums(const CpuDevice& device, const Epilogue& epilogue, std::int6
 /// and columns, at most 32.
 void store_sums(const CpuDevice& device, const Epilogue& epilogue, std::int64_t row,
                 std::int64_t column, std::int64_t rows, std::int64_t columns, const float* sums);
+
+/// store_sums of every tile of the grid; its rows begin at out's row `first_row`, its panels are
+/// `piece`'s, whose output columns and their number count (its weights do not).
+void store_grid(const CpuDevice& device, const ActivationLayout& layout, const Epilogue& epilogue,
+                std::int64_t first_row, const PackedPiece& piece, const TileGrid& grid);
 
 }  // namespace cardloom::cpu

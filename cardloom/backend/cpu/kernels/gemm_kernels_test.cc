@@ -1,5 +1,3 @@
-#include "cardloom/backend/cpu/kernels/gemm_kernels.h"
-
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "cardloom/backend/cpu/isa.h"
+#include "cardloom/backend/cpu/kernels/gemm_driver.h"
 #include "cardloom/base/integer_math.h"
 #include "cardloom/quant/activation_group.h"
 #include "cardloom/quant/packed_matrix.h"
@@ -115,22 +114,6 @@ struct PackedRows {
     return result;
   }
 };
-
-GemmKernel kernel_of(const GemmKernels& kernels, Encoding encoding) {
-  switch (encoding) {
-    case Encoding::kF32:
-      return kernels.f32;
-    case Encoding::kBF16:
-      return kernels.bf16;
-    case Encoding::kQ8:
-      return kernels.q8;
-    case Encoding::kQ4:
-      return kernels.q4;
-    case Encoding::kQ4Z:
-      return kernels.q4z;
-  }
-  return nullptr;
-}
 
 /// c of some rows, computed in blocks [0, split) and [split, all); without `add`, c holds NaNs
 /// before. Fails the test if anything beyond the padded rows is written.

@@ -56,13 +56,7 @@ void product(CpuDevice& device, const ActivationSource& all, const PackedMatrix&
       grid = grid.in(reinterpret_cast<float*>(
           device.scratch(worker, blocks * kPanelsPerTask * kTileElements * 4)));
       segment_sums(device, layout, packed, 0, piece, grid);
-      for (std::int64_t block = grid.first_block; block < grid.end_block; ++block) {
-        for (std::int64_t panel = range.first; panel < range.end; ++panel) {
-          store_sums(device, epilogue, row + block * layout.block_rows(),
-                     piece.out_begin + panel * kPanelColumns, layout.rows_of(block),
-                     panel_columns(piece.num_columns, panel), grid.tile(block, panel));
-        }
-      }
+      store_grid(device, layout, epilogue, row, piece, grid);
     });
   }
 }

@@ -25,6 +25,7 @@ constexpr std::int64_t kMaxChunkRows = 640;
 
 /// Columns of a row that a small exchange finishes at once: 8 sources of them fit L1.
 constexpr std::int64_t kColumnsAtOnce = 512;
+static_assert(kColumnsAtOnce <= kTileElements, "add_sources takes so many");
 
 /// How many subtree roots any rank may own under the usual cut; the same on every rank.
 int roots_bound(int num_leaves, int world_size) {
@@ -54,15 +55,10 @@ class Exchange {
   [[nodiscard]] int owner(std::int64_t tile) const {
     return static_cast<int>(tile % comm_.world_size());
   }
-  /// Elements before the micro tile (block, panel) in one root's area, and in the result area.
+  /// Two shots: elements before the micro tile (block, panel) in one root's area, and in the result
+  /// area.
   [[nodiscard]] std::int64_t offset(std::int64_t block, std::int64_t panel) const {
-    return block * layout_.block_rows() * padded_columns_ + panel * panel_stride();
-  }
-  /// Sums of one micro tile; where there is one row block only its padded rows are kept.
-  [[nodiscard]] std::int64_t panel_stride() const {
-    const std::int64_t rows =
-        layout_.num_blocks() == 1 ? layout_.padded_rows_of(0) : layout_.block_rows();
-    return rows * kPanelColumns;
+    return layout_.block_rows() * (block * padded_columns_ + panel * kPanelColumns);
   }
   [[nodiscard]] float* sums(int rank, int root) const {
     return reinterpret_cast<float*>(comm_.buffer(rank, call_)) + root * area_elements_;
@@ -73,7 +69,7 @@ class Exchange {
   void multiply(const TileGrid& tile, int worker);
   void multiply_rows(const TileGrid& tile, int worker);
   void finish_row(std::int64_t row, std::int64_t first, std::int64_t count) const;
-  void reduce_micro_tile(std::int64_t block, std::int64_t panel, float* sum) const;
+  void add_sources(std::int64_t at, std::int64_t count, float* sum) const;
   void reduce_into_result(const TileGrid& tile);
   void copy_result(int from, const TileGrid& tile);
   void work(int worker);
@@ -95,7 +91,8 @@ class Exchange {
   std::int64_t num_panels_;
   std::int64_t padded_columns_;
   int roots_bound_;
-  std::int64_t area_elements_;  ///< one root's area: rows x padded columns
+  std::int64_t
+      area_elements_;  ///< one root's area: rows (two shots: whole blocks) x padded columns
   LeafRange roots_[kMaxRoots];
   int num_roots_ = 0;
   std::uint64_t call_ = 0;
@@ -127,7 +124,7 @@ Exchange::Exchange(const KernelContext& context, const MatmulAllReduceArgs& args
       num_panels_(num_panels(args.w.N)),
       padded_columns_(num_panels_ * kPanelColumns),
       roots_bound_(roots_bound(args.w.num_leaves, args.comm->world_size())),
-      area_elements_(layout_.num_blocks() == 1 ? layout_.padded_rows_of(0) * padded_columns_
+      area_elements_(layout_.num_blocks() == 1 ? rows * padded_columns_
                                                : offset(layout_.num_blocks(), 0)) {
   const int end_leaf = args.w.first_leaf + args.w.num_pieces;
   num_roots_ = subtree_roots(args.w.num_leaves, {args.w.first_leaf, end_leaf}, roots_);
@@ -179,7 +176,7 @@ TileGrid Exchange::tile(std::int64_t index) const {
   grid.first_panel = index / row_groups_ * panels_per_task(layout_);
   grid.end_panel = std::min(grid.first_panel + panels_per_task(layout_), num_panels_);
   grid.block_stride = layout_.block_rows() * padded_columns_;
-  grid.panel_stride = panel_stride();
+  grid.panel_stride = layout_.block_rows() * kPanelColumns;
   return grid;
 }
 
@@ -187,24 +184,16 @@ TileGrid Exchange::tile(std::int64_t index) const {
 void Exchange::multiply(const TileGrid& tile, int worker) {
   const KernelUse use(device_);
   float* others = spare(worker);
-  // One row block: panel by panel, as the leaves of a panel lie one after another. Else all panels
-  // of a leaf, whose activations then stay in L2.
-  const std::int64_t width = layout_.num_blocks() == 1 ? 1 : kPanelsPerTask;
   for (int root = 0; root < num_roots_; ++root) {
-    for (std::int64_t panel = tile.first_panel; panel < tile.end_panel; panel += width) {
-      TileGrid part = tile;
-      part.first_panel = panel;
-      part.end_panel = std::min(panel + width, tile.end_panel);
-      part.tiles = sums(comm_.rank(), root) + offset(tile.first_block, panel);
-      node_sums(device_, layout_, packed_, args_.w, roots_[root], part, others);
-    }
+    TileGrid part = tile;
+    part.tiles = sums(comm_.rank(), root) + offset(tile.first_block, tile.first_panel);
+    node_sums(device_, layout_, packed_, args_.w, roots_[root], part, others);
   }
 }
 
-/// sum = the whole tree over all ranks' roots; empty contributions are not added.
-void Exchange::reduce_micro_tile(std::int64_t block, std::int64_t panel, float* sum) const {
-  const std::int64_t count = layout_.rows_of(block) * kPanelColumns;
-  const std::int64_t at = offset(block, panel);
+/// sum[i] = the whole tree over element at + i of all ranks' roots, i < count <= kTileElements;
+/// empty contributions are not added.
+void Exchange::add_sources(std::int64_t at, std::int64_t count, float* sum) const {
   const auto bytes = static_cast<std::size_t>(count) * 4;
   if (num_sources_ == 0) {
     std::memset(sum, 0, bytes);
@@ -252,23 +241,10 @@ void Exchange::multiply_rows(const TileGrid& tile, int worker) {
 
 /// out[row, first ..) = the whole tree over all ranks' roots, bias and residual, of one row.
 void Exchange::finish_row(std::int64_t row, std::int64_t first, std::int64_t count) const {
-  alignas(64) float values[kMaxLeaves][kColumnsAtOnce];
-  const std::int64_t at = row * padded_columns_ + first;
-  const RowKernels& rows = device_.rows();
-  if (num_sources_ == 2) {
-    rows.add(sources_[0] + at, sources_[1] + at, values[0], count);
-  } else {
-    for (int source = 0; source < num_sources_; ++source) {
-      std::memcpy(values[source], sources_[source] + at, static_cast<std::size_t>(count) * 4);
-    }
-    for (int add = 0; add < program_.num_adds; ++add) {
-      float* into = values[program_.adds[add].into];
-      rows.add(into, values[program_.adds[add].from], into, count);
-    }
-    if (num_sources_ == 0) std::memset(values[0], 0, static_cast<std::size_t>(count) * 4);
-  }
+  alignas(64) float sum[kColumnsAtOnce];
+  add_sources(row * padded_columns_ + first, count, sum);
   store_row_sums(device_, {args_.out, args_.bias, args_.residual}, first_row_ + row, first, count,
-                 values[0]);
+                 sum);
 }
 
 void Exchange::one_shot() {
@@ -304,7 +280,7 @@ void Exchange::reduce_into_result(const TileGrid& tile) {
     for (std::int64_t block = tile.first_block; block < tile.end_block; ++block) {
       const std::int64_t rows = layout_.rows_of(block);
       const std::int64_t row = first_row_ + block * layout_.block_rows();
-      reduce_micro_tile(block, index, sum);
+      add_sources(offset(block, index), rows * kPanelColumns, sum);
       Epilogue epilogue;
       epilogue.out = make_view(results(comm_.rank()) + offset(block, index) * size_of(dtype), dtype,
                                {rows, kPanelColumns});
@@ -440,12 +416,15 @@ void Exchange::alone() {
   row_groups_ = ceil_div(layout_.num_blocks(), blocks_per_task(layout_));
   num_tiles_ = row_groups_ * ceil_div(num_panels_, panels_per_task(layout_));
   const Epilogue epilogue{args_.out, args_.bias, args_.residual};
+  PackedPiece all_columns;  // every leaf has them
+  all_columns.num_columns = args_.w.N;
   device_.pool().parallel_for(num_tiles_, [&](std::int64_t index, int worker) {
     const KernelUse use(device_);
     const TileGrid whole = tile(index);
     const std::int64_t own = whole.num_tiles() * kTileElements;
-    auto* memory =
-        reinterpret_cast<float*>(device_.scratch(worker, (own + spare_elements(layout_)) * 4));
+    float* memory = spare(worker, own);
+    // One row block: panel by panel, as the leaves of a panel lie one after another. Else all
+    // panels of a leaf, whose activations then stay in L2.
     const std::int64_t width = layout_.num_blocks() == 1 ? 1 : kPanelsPerTask;
     for (std::int64_t first = whole.first_panel; first < whole.end_panel; first += width) {
       TileGrid part = whole;
@@ -457,13 +436,7 @@ void Exchange::alone() {
       } else {
         std::memset(memory, 0, static_cast<std::size_t>(own) * 4);
       }
-      for (std::int64_t block = part.first_block; block < part.end_block; ++block) {
-        for (std::int64_t panel = part.first_panel; panel < part.end_panel; ++panel) {
-          store_sums(device_, epilogue, first_row_ + block * layout_.block_rows(),
-                     panel * kPanelColumns, layout_.rows_of(block), panel_columns(args_.w.N, panel),
-                     part.tile(block, panel));
-        }
-      }
+      store_grid(device_, layout_, epilogue, first_row_, all_columns, part);
     }
   });
 }
