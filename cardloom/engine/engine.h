@@ -13,6 +13,7 @@
 #include "cardloom/models/model.h"
 #include "cardloom/models/prompt.h"
 #include "cardloom/sampling/sampling_params.h"
+#include "cardloom/sampling/token_constraint.h"
 
 namespace cardloom {
 
@@ -44,11 +45,19 @@ enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
 /// "stop", "length", "cancelled", "error".
 [[nodiscard]] std::string_view to_string(FinishReason reason);
 
+/// Who goes first when there is not room for all: classes strictly, but nobody waits for ever.
+enum class Priority { kHigh, kNormal, kLow };
+
 struct Request {
   Prompt prompt{};
   SamplingParams sampling{};
   std::int64_t max_tokens = 0;           ///< 0: until the context is full
+  std::int64_t min_tokens = 0;           ///< before so many, stop ids cannot be chosen
   std::vector<std::int32_t> stop_ids{};  ///< end-of-sequence ids; the stop id itself is not output
+  std::shared_ptr<TokenConstraint> constraint{};  ///< none: any token may come
+  Priority priority = Priority::kNormal;
+  std::uint64_t cache_salt =
+      0;                       ///< only requests with the same salt share cached keys and pictures
   bool prompt_logits = false;  ///< keep the logits of every prompt row (`cardloom logits`)
 };
 
@@ -57,16 +66,21 @@ struct SequenceEvent {
   std::uint64_t sequence_id = 0;
   std::int32_t token_id = -1;  ///< -1: none (finished without one)
   FinishReason finish = FinishReason::kNone;
-  Error error{};  ///< if finish is kError
+  Error error{};                              ///< if finish is kError
+  std::shared_ptr<TokenLogprobs> logprobs{};  ///< of token_id, if the request asks for them
 };
 
 /// Where the time of a sequence went.
 struct SequenceTimes {
+  std::chrono::nanoseconds queue{};    ///< from submit to its first step
   std::chrono::nanoseconds vision{};   ///< encoding its pictures
   std::chrono::nanoseconds prefill{};  ///< prompt rows, to the first token
   std::chrono::nanoseconds decode{};   ///< first to last token
   std::int64_t prompt_rows = 0;
+  std::int64_t cached_rows = 0;      ///< of the prompt, whose keys were in the cache already
+  std::int64_t cached_pictures = 0;  ///< that were encoded before
   std::int64_t generated_tokens = 0;
+  std::int64_t preemptions = 0;  ///< times it gave up its blocks and was computed again
   VisionCut vision_cut = VisionCut::kHeads;
 };
 

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cardloom/base/json.h"
+#include "cardloom/base/result.h"
+#include "cardloom/sampling/token_constraint.h"
+#include "cardloom/tokenizer/tokenizer.h"
+
+namespace cardloom {
+
+/// What compiling and masking may cost; beyond: kResourceExhausted, with both values.
+struct GrammarLimits {
+  std::int64_t max_schema_bytes = 64 << 10;
+  std::int64_t max_states = 4096;
+  std::int64_t max_depth = 64;          ///< of nested values, while compiling and while matching
+  std::int64_t max_whitespace = 16;     ///< bytes in a row between JSON tokens
+  std::int64_t cache_bytes = 64 << 20;  ///< of masks of all grammars together
+  std::int64_t max_string_bytes = 1 << 20;  ///< of a string the schema leaves open
+};
+
+/// A compiled grammar over bytes; constant, shared by all its sequences.
+class Grammar;
+
+/// Compiles what people ask of an answer's form, and makes the masks that hold a model to it.
+/// Grammars and masks are cached by their text, least recently used first out. Any thread.
+class GrammarCompiler {
+ public:
+  /// `tokenizer` must outlive the compiler. `stop_ids` end a text: they are allowed exactly where
+  /// it may end.
+  GrammarCompiler(const Tokenizer& tokenizer, std::int32_t vocab_size,
+                  std::vector<std::int32_t> stop_ids, const GrammarLimits& limits = {});
+  ~GrammarCompiler();
+
+  /// Any JSON object.
+  Result<std::shared_ptr<const Grammar>> json_object();
+  /// Instances of a JSON Schema (draft 2020-12, the part listed in docs/guided.md). Fails closed:
+  /// kUnimplemented with the JSON pointer of the first keyword that cannot be honoured, and
+  /// kInvalidArgument likewise for a schema that is no schema or has no instance.
+  Result<std::shared_ptr<const Grammar>> json_schema(const json::value& schema);
+  /// Texts that match as a whole. kInvalidArgument with the byte of the first error;
+  /// kUnimplemented for look-around, back-references and the like.
+  Result<std::shared_ptr<const Grammar>> regex(std::string_view pattern);
+  /// One of these texts.
+  Result<std::shared_ptr<const Grammar>> choice(const std::vector<std::string>& choices);
+
+  /// The place of a new sequence in `grammar`.
+  [[nodiscard]] std::unique_ptr<TokenConstraint> begin(std::shared_ptr<const Grammar> grammar);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cardloom
