@@ -1,0 +1,120 @@
+#include "cardloom/server/picture_workers.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <thread>
+
+#include "cardloom/base/file.h"
+#include "cardloom/models/glm4v/processor.h"
+
+namespace cardloom::server {
+namespace {
+
+constexpr std::int64_t kSize = 112;
+
+PictureWorkerOptions options() {
+  PictureWorkerOptions options;
+  options.image_size = kSize;
+  options.program = CARDLOOM_PICTURE_WORKER;
+  return options;
+}
+
+std::string picture_bytes(const char* name) {
+  Result<std::string> bytes =
+      read_file(std::string(CARDLOOM_SOURCE_DIR) + "/demo/pictures/" + name, 1 << 20);
+  EXPECT_TRUE(bytes);
+  return *bytes;
+}
+
+void expect_same_pixels(const DecodedPicture& picture, const std::string& bytes) {
+  const Result<Tensor> expected =
+      glm4v::load_pixel_values(std::as_bytes(std::span(bytes)), "it", kSize);
+  ASSERT_TRUE(expected);
+  EXPECT_EQ(std::memcmp(picture.pixel_values.view().at<float>(0), expected->view().at<float>(0),
+                        kSize * kSize * 3 * sizeof(float)),
+            0);
+}
+
+TEST(PictureWorkers, GiveThePixelsThatThisProcessWouldMake) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  for (const char* name : {"scene-1.jpg", "scene-2.png", "scene-3.png", "scene-1.jpg"}) {
+    const std::string bytes = picture_bytes(name);
+    const Result<DecodedPicture> picture = (*workers)->decode(bytes);
+    ASSERT_TRUE(picture) << picture.error().describe();
+    expect_same_pixels(*picture, bytes);
+    EXPECT_GT(picture->decode.count(), 0);
+    EXPECT_GT(picture->preprocess.count(), 0);
+  }
+}
+
+TEST(PictureWorkers, ServeManyThreads) {
+  PictureWorkerOptions two = options();
+  two.num_workers = 2;
+  auto workers = PictureWorkers::start(two);
+  ASSERT_TRUE(workers);
+  const std::string bytes = picture_bytes("scene-1.jpg");
+  std::vector<std::thread> threads;
+  for (int index = 0; index < 6; ++index) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 5; ++round) {
+        const Result<DecodedPicture> picture = (*workers)->decode(bytes);
+        ASSERT_TRUE(picture);
+        expect_same_pixels(*picture, bytes);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(PictureWorkers, TellWhatIsWrongWithAPicture) {
+  PictureWorkerOptions small = options();
+  small.decode.max_pixels = 1000;
+  auto workers = PictureWorkers::start(small);
+  ASSERT_TRUE(workers);
+  const Result<DecodedPicture> large = (*workers)->decode(picture_bytes("scene-1.jpg"));
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_NE(large.error().message.find("1000"), std::string::npos) << large.error().message;
+  for (const std::string& bytes : {std::string(), std::string("GIF89a"), std::string(1000, '\0')}) {
+    const Result<DecodedPicture> none = (*workers)->decode(bytes);
+    ASSERT_FALSE(none);
+    EXPECT_TRUE(none.error().message.starts_with("the picture")) << none.error().message;
+  }
+}
+
+TEST(PictureWorkers, OneThatTakesTooLongCostsItsPictureOnly) {
+  PictureWorkerOptions hurried = options();
+  hurried.deadline = std::chrono::milliseconds(0);
+  auto workers = PictureWorkers::start(hurried);
+  ASSERT_TRUE(workers);
+  for (int round = 0; round < 3; ++round) {
+    const Result<DecodedPicture> picture = (*workers)->decode(picture_bytes("scene-1.jpg"));
+    ASSERT_FALSE(picture);
+    EXPECT_NE(picture.error().message.find("longer than 0 s"), std::string::npos);
+  }
+}
+
+TEST(PictureWorkers, OneThatDiesCostsItsPictureOnly) {
+  PictureWorkerOptions dying = options();
+  dying.program = "/bin/true";
+  auto workers = PictureWorkers::start(dying);
+  ASSERT_TRUE(workers);
+  for (int round = 0; round < 3; ++round) {
+    const Result<DecodedPicture> picture = (*workers)->decode(picture_bytes("scene-1.jpg"));
+    ASSERT_FALSE(picture);
+    EXPECT_NE(picture.error().message.find("broke the decoder"), std::string::npos);
+  }
+}
+
+TEST(PictureWorkers, AProgramThatIsNotThereHasAName) {
+  PictureWorkerOptions missing = options();
+  missing.program = "/no/such/program";
+  const auto workers = PictureWorkers::start(missing);
+  ASSERT_FALSE(workers);
+  EXPECT_NE(workers.error().detail.find("/no/such/program"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cardloom::server
