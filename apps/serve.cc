@@ -1,0 +1,290 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "apps/commands.h"
+#include "apps/memory.h"
+#include "apps/serve_signals.h"
+#include "apps/session.h"
+#include "apps/text.h"
+#include "cardloom/http/host_check.h"
+#include "cardloom/server/api_server.h"
+#include "web/web_files.h"
+
+namespace cardloom::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// The folder's own name: "glm-4v-9b" for /models/glm-4v-9b/.
+std::string model_name(const ServeOptions& options) {
+  if (!options.model_name.empty()) return options.model_name;
+  std::filesystem::path path = std::filesystem::path(options.common.model).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.filename().string();
+}
+
+/// Keys of --api-key and CARDLOOM_API_KEYS, and of --api-key-file.
+http::ApiKeys read_keys(const ServeOptions& options) {
+  std::string text;
+  for (const std::string& key : options.api_keys) text += key + "\n";
+  if (const char* environment = std::getenv("CARDLOOM_API_KEYS")) text += environment;
+  return unwrap(http::ApiKeys::load(options.api_key_file, text), kExitUsage);
+}
+
+/// Whoever can reach the port can use the model: so without keys only this machine may.
+void refuse_open_door(const ServeOptions& options, const http::ApiKeys& keys) {
+  if (!keys.empty() || options.insecure_no_auth || !options.unix_socket.empty() ||
+      http::is_loopback_address(options.host)) {
+    return;
+  }
+  fail_usage(fmt::format("--host {} can be reached from elsewhere, but there is no API key",
+                         options.host),
+             "everybody who reaches the port could use the model",
+             "--api-key-file FILE, or --host 127.0.0.1, or --insecure-no-auth if a proxy checks");
+}
+
+server::PictureSourceOptions picture_options(const ServeOptions& options) {
+  using Fetch = server::PictureSourceOptions::Fetch;
+  server::PictureSourceOptions pictures;
+  pictures.max_bytes = options.limits.max_image_bytes;
+  pictures.media_root = options.media_root;
+  pictures.allowed_hosts = options.image_hosts;
+  if (options.fetch_images == "public") {
+    pictures.fetch = Fetch::kPublic;
+  } else if (options.fetch_images == "allowed") {
+    pictures.fetch = Fetch::kAllowed;
+  } else if (options.fetch_images != "off") {
+    fail_usage(fmt::format("--fetch-images is \"{}\", but must be off, allowed or public",
+                           options.fetch_images),
+               "whether the server fetches pictures that a request names by URL",
+               "--fetch-images allowed --image-host example.com");
+  }
+  if (pictures.fetch == Fetch::kAllowed && options.image_hosts.empty()) {
+    fail_usage("--fetch-images allowed, but no host is", "each is given with --image-host",
+               "--image-host example.com");
+  }
+  return pictures;
+}
+
+server::ApiServerOptions server_options(const ServeOptions& options, const std::string& model_id) {
+  server::ApiServerOptions server;
+  server.http.host = options.host;
+  server.http.port = static_cast<std::uint16_t>(options.port);
+  server.http.unix_socket = options.unix_socket;
+  server.http.tls_certificate = options.tls_certificate;
+  server.http.tls_key = options.tls_key;
+  server.http.io_threads = static_cast<int>(options.io_threads);
+  server.http.max_connections = options.max_connections;
+  server.limits = options.limits;
+  server.max_body_bytes = options.max_body_bytes;
+  server.task_threads = static_cast<int>(options.task_threads);
+  server.max_queue = options.max_queue;
+  server.allowed_hosts = options.allowed_hosts;
+  server.metrics_vllm_names = options.metrics_alias == "vllm";
+  server.ping_interval = std::chrono::seconds(options.ping_interval);
+  server.version = CARDLOOM_VERSION;
+  server.model_id = model_id;
+  server.max_image_pixels = options.common.max_image_pixels;
+  static const std::vector<server::StaticFile> page = [] {
+    std::vector<server::StaticFile> files;
+    for (const WebFile& file : web_files()) {
+      files.push_back({file.path, file.content_type, file.etag, file.gzip, file.immutable});
+    }
+    return files;
+  }();
+  server.page = page;
+  return server;
+}
+
+void check_options(const ServeOptions& options) {
+  check_common(options.common);
+  check_range("--port", options.port, 0, 65535);
+  check_range("--io-threads", options.io_threads, 1, 64);
+  check_range("--task-threads", options.task_threads, 1, 64);
+  check_range("--max-connections", options.max_connections, 1, 1'000'000);
+  check_range("--max-running", options.max_running, 1, 4096);
+  check_range("--max-queue", options.max_queue, 1, 1'000'000);
+  check_range("--kv-tokens", options.kv_tokens, 0, std::int64_t{1} << 32);
+  check_range("--max-body-bytes", options.max_body_bytes, 1024, std::int64_t{1} << 32);
+  check_range("--max-images", options.limits.max_images, 0, 1024);
+  check_range("--max-image-bytes", options.limits.max_image_bytes, 1024, std::int64_t{1} << 31);
+  check_range("--max-n", options.limits.max_n, 1, 128);
+  check_range("--shutdown-timeout", options.shutdown_timeout, 0, 86400);
+  check_range("--ping-interval", options.ping_interval, 1, 3600);
+  if (!options.metrics_alias.empty() && options.metrics_alias != "vllm") {
+    fail_usage(fmt::format("--metrics-alias is \"{}\", but must be vllm", options.metrics_alias),
+               "whose names /metrics also uses", "--metrics-alias vllm");
+  }
+  if (options.speculate != "off" && options.speculate != "ngram") {
+    fail_usage(fmt::format("--speculate is \"{}\", but must be off or ngram", options.speculate),
+               "how tokens are guessed ahead; the answers are the same", "--speculate ngram");
+  }
+}
+
+/// Each connection is a file. The soft limit is raised as far as it may be.
+void require_files(const ServeOptions& options) {
+  constexpr rlim_t kOwn = 64;  // checkpoint, sockets, workers
+  rlimit limits{};
+  getrlimit(RLIMIT_NOFILE, &limits);
+  limits.rlim_cur = limits.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limits);
+  const rlim_t wanted = static_cast<rlim_t>(options.max_connections) + kOwn;
+  if (limits.rlim_max >= wanted) return;
+  std::fputs(fmt::format("warning: {} files may be open here, but {} connections need {}: "
+                         "connections beyond wait (ulimit -n {})\n",
+                         limits.rlim_max, options.max_connections, wanted, wanted)
+                 .c_str(),
+             stderr);
+}
+
+std::string address_text(const ServeOptions& options, const server::ApiServer& server) {
+  if (!options.unix_socket.empty()) return "unix:" + options.unix_socket;
+  const bool is_v6 = options.host.find(':') != std::string::npos;
+  return fmt::format("http{}://{}{}{}:{}", options.tls_certificate.empty() ? "" : "s",
+                     is_v6 ? "[" : "", options.host, is_v6 ? "]" : "", server.port());
+}
+
+void say(const ServeOptions& options, const std::string& text) {
+  if (!options.common.quiet) std::fputs((text + "\n").c_str(), stderr);
+}
+
+/// One token through everything, so that the first client does not wait for scratch memory.
+void warm_up(Engine& engine, const Checkpoint& checkpoint) {
+  Request request;
+  request.prompt.token_ids = checkpoint.tokenizer->encode("Hello");
+  for (std::size_t row = 0; row < request.prompt.token_ids.size(); ++row) {
+    request.prompt.positions.push_back(static_cast<std::int32_t>(row));
+  }
+  request.prompt.next_position = static_cast<std::int32_t>(request.prompt.token_ids.size());
+  request.max_tokens = 2;
+  static_cast<void>(engine.submit(std::move(request)));
+  while (!engine.idle()) {
+    for (const SequenceEvent& event : engine.step()) {
+      if (event.finish == FinishReason::kError) throw Failure(kExitDevice, event.error);
+    }
+  }
+}
+
+/// Everything that serves, in the order in which it may end: the server first.
+struct Serving {
+  std::unique_ptr<server::PictureSource> pictures;
+  std::unique_ptr<server::PictureWorkers> decoders;
+  std::unique_ptr<GrammarCompiler> grammars;
+  std::unique_ptr<server::ApiServer> server;
+  LoadedEngine loaded;
+  std::unique_ptr<EngineLoop> loop;
+};
+
+server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& checkpoint,
+                                Serving& serving, const std::string& id) {
+  server::ServedModel model;
+  model.id = id;
+  model.created = std::chrono::duration_cast<std::chrono::seconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count();
+  model.tokenizer = checkpoint.tokenizer.get();
+  model.config = &checkpoint.config();
+  model.style = checkpoint.style();
+  model.stop_ids = checkpoint.stop_ids();
+  const LoadedEngine& loaded = serving.loaded;
+  model.cards = {.tp = loaded.tp,
+                 .threads_per_card = loaded.threads_per_card,
+                 .isa = loaded.instruction_path,
+                 .dtype = std::string(to_string(loaded.dtype)),
+                 .weights = formats_text(loaded.weights),
+                 .kv_cache = std::string(kv_cache_name(loaded.kv_cache))};
+  model.fingerprint = fmt::format("{}-{}-{}", model.cards.isa, model.cards.weights,
+                                  model.cards.kv_cache);
+  model.engine = serving.loop.get();
+  model.grammars = serving.grammars.get();
+  model.pictures = serving.pictures.get();
+  model.decoders = serving.decoders.get();
+  static_cast<void>(options);
+  return model;
+}
+
+void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Serving& serving,
+                const std::string& id) {
+  EngineNeeds needs;
+  needs.max_sequences = options.max_running;
+  needs.max_logits_rows = std::max<std::int64_t>(64, options.max_running);
+  needs.kv_tokens = options.kv_tokens;
+  needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
+  serving.loaded = load_engine(checkpoint, options.common, needs);
+  warm_up(*serving.loaded.engine, checkpoint);
+  serving.loop =
+      std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);
+  serving.grammars = std::make_unique<GrammarCompiler>(
+      *checkpoint.tokenizer, static_cast<std::int32_t>(checkpoint.config().vocab_size),
+      checkpoint.stop_ids());
+  serving.server->serve(serve_model(options, checkpoint, serving, id));
+}
+
+void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals) {
+  say(options, fmt::format("draining: {} answers under way, at most {} s",
+                           serving.server->num_under_way(), options.shutdown_timeout));
+  serving.server->drain();
+  const Clock::time_point end = Clock::now() + std::chrono::seconds(options.shutdown_timeout);
+  while (!serving.server->is_drained() && Clock::now() < end) {
+    if (signals.wait(std::chrono::milliseconds(20)) == ServeSignal::kStop) break;
+  }
+  const std::int64_t cut = serving.server->num_under_way();
+  serving.server->stop();
+  serving.loop.reset();
+  say(options, cut == 0 ? "stopped" : fmt::format("stopped; {} answers were cut off", cut));
+}
+
+}  // namespace
+
+int run_serve(const ServeOptions& options) {
+  check_options(options);
+  http::ApiKeys keys = read_keys(options);
+  refuse_open_door(options, keys);
+  const Checkpoint checkpoint = open_checkpoint(options.common.model);
+  const std::string id = model_name(options);
+  Serving serving;
+  serving.pictures = unwrap(server::PictureSource::open(picture_options(options)), kExitUsage);
+  require_files(options);
+  // Threads inherit the mask: from here on signals come to `signals` alone.
+  ServeSignals signals;
+  if (checkpoint.config().vision) {
+    server::PictureWorkerOptions workers;
+    workers.num_workers = static_cast<int>(options.task_threads);
+    workers.image_size = checkpoint.config().vision->image_size;
+    workers.max_bytes = options.limits.max_image_bytes;
+    workers.decode = decode_options(options.common);
+    serving.decoders = unwrap(server::PictureWorkers::start(std::move(workers)), kExitFailed);
+  }
+  serving.server =
+      unwrap(server::ApiServer::start(server_options(options, id), std::move(keys)), kExitUsage);
+  const std::string address = address_text(options, *serving.server);
+  say(options, fmt::format("listening on {}; loading {}", address, id));
+  load_model(options, checkpoint, serving, id);
+  std::fputs(fmt::format("ready on {}\n", address).c_str(), stderr);
+  say(options, fmt::format("{}: {}", id, serving.loaded.describe()));
+  for (;;) {
+    switch (signals.wait(std::chrono::hours(1))) {
+      case ServeSignal::kNone:
+        break;
+      case ServeSignal::kReload:
+        if (const Status status = serving.server->reload(); !status) {
+          std::fputs(three_lines(status.error()).c_str(), stderr);
+        } else {
+          say(options, "keys and certificate were read again");
+        }
+        break;
+      case ServeSignal::kStop:
+        drain(options, serving, signals);
+        return kExitOk;
+    }
+  }
+}
+
+}  // namespace cardloom::app

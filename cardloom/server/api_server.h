@@ -1,0 +1,110 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "cardloom/api/api.h"
+#include "cardloom/http/api_keys.h"
+#include "cardloom/http/http_server.h"
+#include "cardloom/server/cards_feed.h"
+#include "cardloom/server/generation.h"
+#include "cardloom/server/metrics.h"
+#include "cardloom/server/served_model.h"
+#include "cardloom/server/task_pool.h"
+
+namespace cardloom::server {
+
+/// A file of the page, compressed.
+struct StaticFile {
+  std::string_view path;  ///< "assets/index-abc.js"; the page itself is "index.html"
+  std::string_view content_type;
+  std::string_view etag;
+  std::string_view gzip;
+  bool is_immutable = false;  ///< its name has a hash of its content
+};
+
+struct ApiServerOptions {
+  http::ServerOptions http;
+  api::RequestLimits limits;
+  std::int64_t max_body_bytes = 64 << 20;
+  int task_threads = 2;
+  std::int64_t max_queue = 256;  ///< requests that wait for a task thread, and for the engine
+  std::vector<std::string> allowed_hosts;  ///< Host names beside those of loopback
+  bool metrics_vllm_names = false;
+  std::chrono::seconds ping_interval{15};
+  std::string version;
+  std::string model_id;
+  std::span<const StaticFile> page;
+  std::int64_t max_image_pixels = 0;  ///< for /props
+};
+
+enum class ServerState { kLoading, kReady, kDraining };
+
+struct Call;
+struct Route;
+
+/// The HTTP API: who may ask, for what, and who answers. Accepts from the start, answers once it is
+/// given a model; until then, and while it drains, 503 says so.
+class ApiServer {
+ public:
+  /// Binds. Errors as http::Server::start gives them. `keys` may be empty: everybody may ask.
+  static Result<std::unique_ptr<ApiServer>> start(ApiServerOptions options, http::ApiKeys keys);
+  ~ApiServer();
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  /// Once. The model's parts must outlive the server.
+  void serve(const ServedModel& model);
+
+  [[nodiscard]] std::uint16_t port() const { return http_->port(); }
+  [[nodiscard]] ServerState state() const { return state_.load(); }
+
+  /// Not ready any more: no new connections or requests; those under way go on.
+  void drain();
+  [[nodiscard]] bool is_drained() const { return http_->exchanges_under_way() == 0; }
+  /// Closes everything.
+  void stop();
+
+  /// Reads keys and certificate again; what fails stays as it was.
+  Status reload();
+
+ private:
+  friend struct Handlers;
+
+  ApiServer(ApiServerOptions options, http::ApiKeys keys);
+  [[nodiscard]] http::Admission admit(const http::RequestHead& head);
+  [[nodiscard]] std::optional<api::ApiError> gate(const http::RequestHead& head,
+                                                  const Route* route) const;
+  void handle(std::shared_ptr<http::Exchange> exchange);
+  void tick_until_stopped();
+  [[nodiscard]] GenerationHome home(const http::Exchange& exchange);
+  [[nodiscard]] const ServedModel* model() const { return model_ ? &*model_ : nullptr; }
+
+  ApiServerOptions options_;
+  http::ApiKeys keys_;
+  Metrics metrics_;
+  std::atomic<ServerState> state_ = ServerState::kLoading;
+  std::optional<ServedModel> model_;  ///< set before state_ leaves kLoading, then constant
+  std::unique_ptr<http::Server> http_;
+  std::vector<std::unique_ptr<Delivery>> deliveries_;  ///< [I/O thread]
+  std::unique_ptr<CardsFeed> cards_;
+  std::unique_ptr<TaskPool> tasks_;
+
+  std::mutex mutex_;  ///< guards stopped_
+  std::condition_variable wake_;
+  bool stopped_ = false;
+  std::thread ticker_;
+};
+
+}  // namespace cardloom::server

@@ -1,0 +1,125 @@
+#include "cardloom/server/cards_feed.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace cardloom::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kMaxWatchers = 16;
+/// What a person can follow. A small model makes thousands of steps a second.
+constexpr std::chrono::milliseconds kBetweenSteps{20};
+
+/// Every name once, in order of first use.
+class Names {
+ public:
+  std::size_t index_of(const std::string& name) {
+    const auto [entry, is_new] = indices_.try_emplace(name, names_.size());
+    if (is_new) names_.push_back(&entry->first);
+    return entry->second;
+  }
+  /// ["a","b"]: names of operators and layers are our own and need no escapes.
+  [[nodiscard]] std::string json() const {
+    std::string text = "[";
+    for (const std::string* name : names_) {
+      text += (text.size() > 1 ? ",\"" : "\"") + *name + '"';
+    }
+    return text + "]";
+  }
+
+ private:
+  std::map<std::string, std::size_t> indices_;
+  std::vector<const std::string*> names_;
+};
+
+double microseconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-3; }
+
+}  // namespace
+
+std::string step_event(const StepActivity& activity) {
+  Names ops;
+  Names layers;
+  std::string spans;
+  for (const CardSpan& span : activity.spans) {
+    fmt::format_to(std::back_inserter(spans), "{}[{},{},{},{:.1f},{:.1f},{:.1f}]",
+                   spans.empty() ? "" : ",", span.rank, ops.index_of(span.op),
+                   layers.index_of(span.layer), microseconds(span.begin - activity.begin),
+                   microseconds(span.end - span.begin), microseconds(span.wait));
+  }
+  return fmt::format(
+      R"(event: step
+data: {{"step":{},"rows":{},"sequences":{},"pictures":{},"begin_us":{:.1f},"end_us":{:.1f},"ops":{},"layers":{},"spans":[{}]}}
+
+)",
+      activity.step_id, activity.rows, activity.sequences, activity.pictures,
+      microseconds(activity.begin), microseconds(activity.end), ops.json(), layers.json(), spans);
+}
+
+CardsFeed::~CardsFeed() { close(); }
+
+void CardsFeed::add(std::shared_ptr<http::Exchange> exchange) {
+  const std::lock_guard lock(mutex_);
+  if (is_closed_ || watchers_.size() >= kMaxWatchers) {
+    return exchange->respond(
+        {.status = 503,
+         .headers = {{"content-type", "application/json"}, {"retry-after", "5"}},
+         .body = fmt::format(R"({{"error":{{"message":"{} people look at the cards already: try )"
+                             R"(again later","type":"server_error","param":null,"code":null}}}})",
+                             watchers_.size())});
+  }
+  exchange->on_gone([this, raw = exchange.get()] { forget(raw); });
+  exchange->begin_stream(
+      {.status = 200,
+       .headers = {{"content-type", "text/event-stream"},
+                   {"cache-control", "no-cache"},
+                   {"x-accel-buffering", "no"}},
+       .body = fmt::format("event: cards\ndata: {{\"tp\":{},\"threads_per_card\":{},\"isa\":\"{}\""
+                           "}}\n\n",
+                           model_.cards.tp, model_.cards.threads_per_card, model_.cards.isa)});
+  watchers_.push_back(std::move(exchange));
+  if (watchers_.size() == 1) {
+    model_.engine->observe([this](const StepActivity& activity) { show(activity); });
+  }
+}
+
+void CardsFeed::forget(const http::Exchange* exchange) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(watchers_, [&](const auto& watcher) { return watcher.get() == exchange; });
+  if (watchers_.empty() && !is_closed_) model_.engine->observe({});
+}
+
+void CardsFeed::close() {
+  std::vector<std::shared_ptr<http::Exchange>> watchers;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(is_closed_, true)) return;
+    watchers.swap(watchers_);
+  }
+  model_.engine->observe({});
+  for (const auto& watcher : watchers) watcher->end_stream();
+}
+
+void CardsFeed::tick() { write_to_all(": ping\n\n"); }
+
+void CardsFeed::show(const StepActivity& activity) {
+  const Clock::time_point now = Clock::now();
+  if (now - last_shown_ < kBetweenSteps) return;
+  last_shown_ = now;
+  write_to_all(step_event(activity));
+}
+
+void CardsFeed::write_to_all(const std::string& bytes) {
+  std::vector<std::shared_ptr<http::Exchange>> watchers;
+  {
+    const std::lock_guard lock(mutex_);
+    watchers = watchers_;
+  }
+  for (const auto& watcher : watchers) watcher->write(bytes);
+}
+
+}  // namespace cardloom::server

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cardloom/engine/engine_loop.h"
+#include "cardloom/http/http_server.h"
+#include "cardloom/server/served_model.h"
+
+namespace cardloom::server {
+
+/// Shows whoever looks what the cards do, step by step, as server-sent events: first "cards", then
+/// a "step" for each step, with every card's operators and waits. Costs nothing while nobody looks.
+class CardsFeed {
+ public:
+  explicit CardsFeed(const ServedModel& model) : model_(model) {}
+  ~CardsFeed();
+  CardsFeed(const CardsFeed&) = delete;
+  CardsFeed& operator=(const CardsFeed&) = delete;
+
+  /// Answers with the stream; 503 if as many look already as may. On its I/O thread.
+  void add(std::shared_ptr<http::Exchange> exchange);
+  /// Ends all streams.
+  void close();
+  /// About once a second: keeps silent connections open.
+  void tick();
+
+ private:
+  void show(const StepActivity& activity);
+  void write_to_all(const std::string& bytes);
+  void forget(const http::Exchange* exchange);
+
+  const ServedModel& model_;
+  std::mutex mutex_;  ///< guards the two below; the engine's lock may be taken inside it
+  std::vector<std::shared_ptr<http::Exchange>> watchers_;
+  bool is_closed_ = false;
+  std::chrono::steady_clock::time_point last_shown_{};  ///< the engine's thread alone
+};
+
+/// The data of a "step" event. Times in microseconds; spans are
+/// [rank, index of op, index of layer, begin after the step's, duration, wait].
+[[nodiscard]] std::string step_event(const StepActivity& activity);
+
+}  // namespace cardloom::server

@@ -1,0 +1,171 @@
+// The endpoints that read a request's body: parsing, pictures and grammars go to a task thread.
+#include <fmt/format.h>
+
+#include <random>
+#include <utility>
+
+#include "cardloom/api/small_requests.h"
+#include "cardloom/server/handlers.h"
+#include "cardloom/server/prompt_builder.h"
+
+namespace cardloom::server {
+namespace {
+
+using api::ApiError;
+using api::ErrorShape;
+
+std::uint64_t random_seed() {
+  static thread_local std::mt19937_64 generator{std::random_device{}()};
+  return generator();
+}
+
+/// A model's name that is not the one served is an error: an answer from another would be worse.
+std::optional<ApiError> check_model(const ServedModel& model, const std::string& name) {
+  if (name.empty() || name == model.id) return std::nullopt;
+  ApiError error;
+  error.status = 404;
+  error.code = "model_not_found";
+  error.param = "model";
+  error.message = fmt::format("there is no model \"{}\" here: ask for \"{}\" or leave it out",
+                              name.substr(0, 100), model.id);
+  return error;
+}
+
+/// Parses and prepares; what comes back runs on the I/O thread.
+template <class Value>
+void respond_on_io(const Call& call, ErrorShape shape, std::variant<Value, ApiError> result,
+                   std::function<void(Value)> answer) {
+  auto shared = std::make_shared<std::variant<Value, ApiError>>(std::move(result));
+  call.exchange->post([call, shape, shared, answer = std::move(answer)] {
+    if (call.exchange->gone()) return;
+    if (const auto* error = std::get_if<ApiError>(shared.get())) {
+      return respond_error(*call.exchange, *error, shape, call.request_id);
+    }
+    answer(std::move(std::get<Value>(*shared)));
+  });
+}
+
+}  // namespace
+
+/// One of the four ways to ask for text.
+struct Handlers::GenerationApi {
+  api::ParsedRequest (*parse)(std::string_view body, const api::RequestLimits& limits);
+  ReplyShape shape;
+};
+
+void Handlers::post_task(ApiServer& server, const Call& call, ErrorShape shape,
+                         std::function<void()> work) {
+  if (server.tasks_->try_post(std::move(work))) return;
+  server.metrics_.observe_rejection("tasks_full");
+  respond_error(*call.exchange,
+                api::api_error_of(make_error(
+                    ErrorCode::kResourceExhausted,
+                    fmt::format("{} requests are being read already", server.options_.max_queue),
+                    {}, "try again in a moment")),
+                shape, call.request_id);
+}
+
+void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) {
+  post_task(server, call, api.shape.error, [&server, call, api] {
+    const ServedModel& model = *server.model();
+    const std::string body = std::move(call.exchange->body());
+    auto prepare = [&]() -> std::variant<PreparedRequest, ApiError> {
+      api::ParsedRequest parsed = api.parse(body, server.options_.limits);
+      if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+      auto& request = std::get<api::GenerationRequest>(parsed);
+      if (auto error = check_model(model, request.model)) return *std::move(error);
+      if (!request.has_seed) request.sampling.seed = random_seed();
+      request.cache_salt += "\n" + call.key_name;  // one key's owner cannot probe another's cache
+      return prepare_request(model, std::move(request));
+    };
+    respond_on_io<PreparedRequest>(
+        call, api.shape.error, prepare(), [&server, call, api](PreparedRequest prepared) {
+          server.metrics_.observe_pictures(prepared.num_images, "ok");
+          std::make_shared<Generation>(server.home(*call.exchange), call.exchange,
+                                       std::move(prepared), api.shape, call.request_id,
+                                       call.arrived)
+              ->start();
+        });
+  });
+}
+
+void Handlers::chat_completions(ApiServer& server, Call call) {
+  generate(server, std::move(call),
+           {&api::parse_chat_completion,
+            {&api::make_chat_completion_writer, ErrorShape::kOpenAi}});
+}
+
+void Handlers::completions(ApiServer& server, Call call) {
+  generate(server, std::move(call),
+           {&api::parse_completion, {&api::make_completion_writer, ErrorShape::kOpenAi}});
+}
+
+void Handlers::responses(ApiServer& server, Call call) {
+  generate(server, std::move(call),
+           {&api::parse_responses, {&api::make_responses_writer, ErrorShape::kOpenAi}});
+}
+
+void Handlers::messages(ApiServer& server, Call call) {
+  const auto parse = [](std::string_view body, const api::RequestLimits& limits) {
+    return api::parse_messages(body, limits);
+  };
+  generate(server, std::move(call),
+           {parse, {&api::make_messages_writer, ErrorShape::kAnthropic}});
+}
+
+void Handlers::count_tokens(ApiServer& server, Call call) {
+  post_task(server, call, ErrorShape::kAnthropic, [&server, call] {
+    auto count = [&]() -> std::variant<TokenCount, ApiError> {
+      api::ParsedRequest parsed =
+          api::parse_messages(call.exchange->body(), server.options_.limits, /*counting=*/true);
+      if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+      return cardloom::server::count_tokens(*server.model(),
+                                            std::get<api::GenerationRequest>(std::move(parsed)));
+    };
+    respond_on_io<TokenCount>(call, ErrorShape::kAnthropic, count(), [call](const TokenCount& n) {
+      respond_json(call, fmt::format(R"({{"input_tokens":{}}})", n.rows));
+    });
+  });
+}
+
+void Handlers::tokenize(ApiServer& server, Call call) {
+  post_task(server, call, ErrorShape::kOpenAi, [&server, call] {
+    const ServedModel& model = *server.model();
+    auto tokenize = [&]() -> std::variant<std::string, ApiError> {
+      auto parsed = api::parse_tokenize(call.exchange->body(), server.options_.limits);
+      if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+      auto& request = std::get<api::TokenizeRequest>(parsed);
+      if (auto error = check_model(model, request.request.model)) return *std::move(error);
+      auto counted = cardloom::server::count_tokens(model, std::move(request.request),
+                                                    request.add_special_tokens);
+      if (auto* error = std::get_if<ApiError>(&counted)) return std::move(*error);
+      auto& count = std::get<TokenCount>(counted);
+      api::TokenizeReply reply{.tokens = std::move(count.ids),
+                               .count = count.rows,
+                               .image_tokens = count.image_rows,
+                               .context_tokens = model.engine->context_tokens()};
+      for (const std::int32_t id : reply.tokens) {
+        if (!request.return_token_strings) break;
+        reply.token_strings.emplace_back(model.tokenizer->token_bytes(id));
+      }
+      return api::tokenize_body(reply, request.return_token_strings);
+    };
+    respond_on_io<std::string>(call, ErrorShape::kOpenAi, tokenize(),
+                               [call](std::string body) { respond_json(call, std::move(body)); });
+  });
+}
+
+void Handlers::detokenize(ApiServer& server, Call call) {
+  const ServedModel& model = *server.model();
+  const auto parsed = api::parse_detokenize(call.exchange->body(), server.options_.limits);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) {
+    return respond_error(*call.exchange, *error, ErrorShape::kOpenAi, call.request_id);
+  }
+  const auto& request = std::get<api::DetokenizeRequest>(parsed);
+  if (const auto error = check_model(model, request.model)) {
+    return respond_error(*call.exchange, *error, ErrorShape::kOpenAi, call.request_id);
+  }
+  respond_json(call, api::detokenize_body(model.tokenizer->decode(request.tokens)));
+}
+
+}  // namespace cardloom::server

@@ -1,0 +1,166 @@
+// The endpoints that tell how the server is, and the page.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "cardloom/api/small_requests.h"
+#include "cardloom/base/json.h"
+#include "cardloom/server/handlers.h"
+
+#include <boost/json/serialize.hpp>
+
+namespace cardloom::server {
+namespace {
+
+const char* name_of(ServerState state) {
+  switch (state) {
+    case ServerState::kLoading:
+      return "loading";
+    case ServerState::kReady:
+      return "ok";
+    case ServerState::kDraining:
+      return "draining";
+  }
+  return "?";
+}
+
+api::ServedModel described(const ServedModel& model) {
+  api::ServedModel served{.id = model.id,
+                          .created = model.created,
+                          .context_tokens = model.engine->context_tokens(),
+                          .image_tokens = model.image_rows()};
+  if (model.image_rows() > 0) served.input_modalities.emplace_back("image");
+  return served;
+}
+
+/// A model's answers are shown as text and pictures of the page's own: nothing may be loaded from,
+/// or told to, any other place.
+constexpr const char* kContentPolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: "
+    "blob:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+}  // namespace
+
+void respond_json(const Call& call, std::string body) {
+  call.exchange->respond({.status = 200,
+                          .headers = {{"content-type", "application/json"},
+                                      {"x-request-id", call.request_id}},
+                          .body = std::move(body)});
+}
+
+void Handlers::models(ApiServer& server, Call call) {
+  std::vector<api::ServedModel> models;
+  if (server.state() != ServerState::kLoading) models.push_back(described(*server.model()));
+  respond_json(call, api::models_body(models));
+}
+
+void Handlers::model(ApiServer& server, Call call) {
+  if (server.state() != ServerState::kLoading && call.path_tail == server.model()->id) {
+    return respond_json(call, api::model_body(described(*server.model())));
+  }
+  api::ApiError error;
+  error.status = 404;
+  error.code = "model_not_found";
+  error.param = "model";
+  error.message = fmt::format("there is no model \"{}\" here: GET /v1/models lists what there is",
+                              call.path_tail.substr(0, 100));
+  respond_error(*call.exchange, error, api::ErrorShape::kOpenAi, call.request_id);
+}
+
+void Handlers::cards_events(ApiServer& server, Call call) { server.cards_->add(call.exchange); }
+
+void Handlers::health_live(ApiServer& /*server*/, Call call) {
+  respond_json(call, R"({"status":"ok"})");
+}
+
+void Handlers::health_ready(ApiServer& server, Call call) {
+  ServerState state = server.state();
+  std::string text = name_of(state);
+  if (state == ServerState::kReady && server.model()->engine->lost()) text = "failed";
+  http::Response response{.status = text == "ok" ? 200 : 503,
+                          .headers = {{"content-type", "application/json"},
+                                      {"x-request-id", call.request_id}},
+                          .body = fmt::format(R"({{"status":"{}"}})", text)};
+  if (response.status == 503) response.headers.emplace_back("retry-after", "1");
+  call.exchange->respond(std::move(response));
+}
+
+void Handlers::metrics(ApiServer& server, Call call) {
+  const ServedModel* model = server.state() == ServerState::kLoading ? nullptr : server.model();
+  Metrics::Sources sources;
+  sources.engine = [model] { return model != nullptr ? model->engine->stats() : EngineStats(); };
+  sources.http = [&server] { return server.http_->stats(); };
+  sources.version = server.options_.version;
+  if (model != nullptr) sources.isa = model->cards.isa;
+  call.exchange->respond(
+      {.status = 200,
+       .headers = {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}},
+       .body = server.metrics_.text(sources)});
+}
+
+void Handlers::version(ApiServer& server, Call call) {
+  respond_json(call, json::serialize(json::object{{"name", "cardloom"},
+                                                  {"version", server.options_.version}}));
+}
+
+void Handlers::props(ApiServer& server, Call call) {
+  const ApiServerOptions& options = server.options_;
+  json::object props{{"model", options.model_id},
+                     {"version", options.version},
+                     {"status", name_of(server.state())},
+                     {"auth", !server.keys_.empty()}};
+  if (server.state() != ServerState::kLoading) {
+    const ServedModel& model = *server.model();
+    props["context_tokens"] = model.engine->context_tokens();
+    props["image_tokens"] = model.image_rows();
+    props["tp"] = model.cards.tp;
+    props["threads_per_card"] = model.cards.threads_per_card;
+    props["isa"] = model.cards.isa;
+    props["dtype"] = model.cards.dtype;
+    props["weights"] = model.cards.weights;
+    props["kv_cache"] = model.cards.kv_cache;
+  }
+  const api::RequestLimits& limits = options.limits;
+  props["limits"] = json::object{{"max_images", limits.max_images},
+                                 {"max_image_bytes", limits.max_image_bytes},
+                                 {"max_image_pixels", options.max_image_pixels},
+                                 {"max_body_bytes", options.max_body_bytes},
+                                 {"max_messages", limits.max_messages},
+                                 {"max_tools", limits.max_tools},
+                                 {"max_schema_bytes", limits.max_schema_bytes},
+                                 {"max_stop", limits.max_stop},
+                                 {"max_stop_bytes", limits.max_stop_bytes},
+                                 {"max_n", limits.max_n},
+                                 {"max_queue", options.max_queue},
+                                 {"max_connections", options.http.max_connections},
+                                 {"max_header_bytes", options.http.max_header_bytes}};
+  respond_json(call, json::serialize(props));
+}
+
+void Handlers::page(ApiServer& server, Call call) {
+  std::string_view path = call.exchange->head().path;
+  path = path == "/" ? "index.html" : path.substr(1);
+  for (const StaticFile& file : server.options_.page) {
+    if (file.path != path) continue;
+    http::Headers headers = {
+        {"content-type", std::string(file.content_type)},
+        {"etag", std::string(file.etag)},
+        {"cache-control", file.is_immutable ? "public, max-age=31536000, immutable" : "no-cache"},
+        {"content-security-policy", kContentPolicy},
+        {"x-content-type-options", "nosniff"},
+        {"referrer-policy", "no-referrer"}};
+    if (http::find_header(call.exchange->head().headers, "if-none-match") == file.etag) {
+      return call.exchange->respond({.status = 304, .headers = std::move(headers), .body = {}});
+    }
+    headers.emplace_back("content-encoding", "gzip");
+    return call.exchange->respond(
+        {.status = 200, .headers = std::move(headers), .body = std::string(file.gzip)});
+  }
+  api::ApiError error;
+  error.status = 404;
+  error.code = "unknown_url";
+  error.message = "there is no such file of the page";
+  respond_error(*call.exchange, error, api::ErrorShape::kOpenAi, call.request_id);
+}
+
+}  // namespace cardloom::server

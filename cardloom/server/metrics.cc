@@ -1,0 +1,247 @@
+#include "cardloom/server/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <utility>
+#include <vector>
+
+namespace cardloom::server {
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+// vLLM's bounds, so that its dashboards read ours as they read theirs.
+const Buckets kFirstTokenBuckets = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5,
+                                    5, 7.5, 10, 20, 40, 80, 160, 640, 2560};
+const Buckets kTokenGapBuckets = {.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5, 7.5,
+                                  10, 20, 40, 80};
+const Buckets kLatencyBuckets = {.3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120,
+                                 240, 480, 960, 1920, 7680};
+const Buckets kTokenCountBuckets = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000,
+                                    20000, 50000, 100000};
+const Buckets kStageBuckets = {.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5,
+                               5, 10, 30, 60};
+const Buckets kHttpBuckets = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
+                              300};
+
+/// A series under our name and, if asked for, one under vLLM's.
+struct Pair {
+  prometheus::Histogram* ours = nullptr;
+  prometheus::Histogram* vllm = nullptr;
+
+  void observe(double value) const {
+    ours->Observe(value);
+    if (vllm != nullptr) vllm->Observe(value);
+  }
+};
+
+prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry, const char* name,
+                                                  const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Histogram* stage(prometheus::Registry& registry, const char* name, const char* help) {
+  return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({},
+                                                                                   kStageBuckets);
+}
+
+/// One line of the text format that is read and not kept.
+struct Reading {
+  const char* name;
+  const char* vllm_name;  ///< nullptr: none
+  const char* help;
+  prometheus::MetricType type;
+  double value;
+};
+
+void append_reading(std::vector<prometheus::MetricFamily>& families, const std::string& name,
+                    const Reading& reading, const std::string& label, const std::string& model) {
+  prometheus::ClientMetric metric;
+  if (!label.empty()) metric.label = {{label, model}};
+  if (reading.type == prometheus::MetricType::Counter) {
+    metric.counter.value = reading.value;
+  } else {
+    metric.gauge.value = reading.value;
+  }
+  families.push_back({name, reading.help, reading.type, {metric}});
+}
+
+std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerStats& http) {
+  using prometheus::MetricType;
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  const double blocks = engine.kv_blocks > 0 ? number(engine.kv_blocks) : 1;
+  return {
+      {"cardloom_requests_running", "vllm:num_requests_running", "Sequences that have KV blocks.",
+       MetricType::Gauge, number(engine.running)},
+      {"cardloom_requests_waiting", "vllm:num_requests_waiting", "Sequences that wait for blocks.",
+       MetricType::Gauge, number(engine.waiting)},
+      {"cardloom_kv_cache_usage_ratio", "vllm:kv_cache_usage_perc",
+       "Part of the KV blocks that running sequences use.", MetricType::Gauge,
+       number(engine.kv_blocks_used) / blocks},
+      {"cardloom_kv_blocks", nullptr, "KV blocks in all.", MetricType::Gauge,
+       number(engine.kv_blocks)},
+      {"cardloom_kv_blocks_cached", nullptr, "KV blocks kept for their contents only.",
+       MetricType::Gauge, number(engine.kv_blocks_cached)},
+      {"cardloom_steps_total", nullptr, "Steps of the model.", MetricType::Counter,
+       number(engine.steps)},
+      {"cardloom_prompt_tokens_total", "vllm:prompt_tokens_total", "Rows of prompts.",
+       MetricType::Counter, number(engine.prompt_tokens)},
+      {"cardloom_generation_tokens_total", "vllm:generation_tokens_total", "Tokens generated.",
+       MetricType::Counter, number(engine.generated_tokens)},
+      {"cardloom_prefix_cache_queries_total", "vllm:prefix_cache_queries_total",
+       "Prompt rows looked up in the prefix cache.", MetricType::Counter,
+       number(engine.prefix_queries)},
+      {"cardloom_prefix_cache_hits_total", "vllm:prefix_cache_hits_total",
+       "Prompt rows found in the prefix cache.", MetricType::Counter, number(engine.prefix_hits)},
+      {"cardloom_picture_cache_queries_total", "vllm:mm_cache_queries_total",
+       "Pictures looked up in the cache of encoded pictures.", MetricType::Counter,
+       number(engine.picture_queries)},
+      {"cardloom_picture_cache_hits_total", "vllm:mm_cache_hits_total",
+       "Pictures found in the cache of encoded pictures.", MetricType::Counter,
+       number(engine.picture_hits)},
+      {"cardloom_preemptions_total", "vllm:num_preemptions_total",
+       "Times a sequence gave up its blocks.", MetricType::Counter, number(engine.preemptions)},
+      {"cardloom_speculated_tokens_total", nullptr, "Tokens proposed by look-up.",
+       MetricType::Counter, number(engine.speculated)},
+      {"cardloom_accepted_tokens_total", nullptr, "Proposed tokens that were right.",
+       MetricType::Counter, number(engine.accepted)},
+      {"cardloom_connections", nullptr, "Open connections.", MetricType::Gauge,
+       number(http.connections)},
+      {"cardloom_connections_accepted_total", nullptr, "Connections accepted.",
+       MetricType::Counter, number(http.accepted)},
+      {"cardloom_slow_clients_total", nullptr, "Clients cut because they did not read.",
+       MetricType::Counter, number(http.slow_clients)},
+  };
+}
+
+}  // namespace
+
+struct Metrics::Series {
+  Series(bool with_vllm_names, std::string served_model)
+      : vllm_names(with_vllm_names), model(std::move(served_model)) {}
+
+  Pair pair(const char* name, const char* vllm_name, const char* help, const Buckets& buckets) {
+    const auto add = [&](const char* series, const prometheus::Labels& labels) {
+      return &prometheus::BuildHistogram().Name(series).Help(help).Register(registry).Add(labels,
+                                                                                         buckets);
+    };
+    return {add(name, {}), vllm_names ? add(vllm_name, {{"model_name", model}}) : nullptr};
+  }
+
+  bool vllm_names;
+  std::string model;
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& http_requests =
+      counters(registry, "cardloom_http_requests_total", "Requests by handler, method, status.");
+  prometheus::Family<prometheus::Histogram>& http_seconds =
+      prometheus::BuildHistogram()
+          .Name("cardloom_http_request_duration_seconds")
+          .Help("From a request's head to the end of its reply.")
+          .Register(registry);
+  prometheus::Family<prometheus::Counter>& rejections =
+      counters(registry, "cardloom_requests_rejected_total", "Requests refused, by reason.");
+  prometheus::Family<prometheus::Counter>& cancels =
+      counters(registry, "cardloom_requests_cancelled_total", "Requests cancelled, by whom.");
+  prometheus::Family<prometheus::Counter>& pictures =
+      counters(registry, "cardloom_images_total", "Pictures of requests, by result.");
+  prometheus::Family<prometheus::Counter>& replies =
+      counters(registry, "cardloom_replies_total", "Complete replies, by finish reason.");
+  prometheus::Counter& image_tokens =
+      counters(registry, "cardloom_image_tokens_total", "Prompt rows of pictures.").Add({});
+  Pair first_token = pair("cardloom_time_to_first_token_seconds",
+                          "vllm:time_to_first_token_seconds",
+                          "From a request's arrival to its first token.", kFirstTokenBuckets);
+  Pair token_gap =
+      pair("cardloom_inter_token_latency_seconds", "vllm:inter_token_latency_seconds",
+           "Between two tokens of a sequence.", kTokenGapBuckets);
+  Pair total = pair("cardloom_request_duration_seconds", "vllm:e2e_request_latency_seconds",
+                    "From a request's arrival to its last token.", kLatencyBuckets);
+  Pair queue = pair("cardloom_request_queue_seconds", "vllm:request_queue_time_seconds",
+                    "Waiting for the first step.", kLatencyBuckets);
+  Pair prefill = pair("cardloom_request_prefill_seconds", "vllm:request_prefill_time_seconds",
+                      "Running the prompt.", kLatencyBuckets);
+  Pair decode = pair("cardloom_request_decode_seconds", "vllm:request_decode_time_seconds",
+                     "From the first token to the last.", kLatencyBuckets);
+  Pair prompt_tokens = pair("cardloom_request_prompt_tokens", "vllm:request_prompt_tokens",
+                            "Rows of a request's prompt.", kTokenCountBuckets);
+  Pair generation_tokens =
+      pair("cardloom_request_generation_tokens", "vllm:request_generation_tokens",
+           "Tokens generated for a request.", kTokenCountBuckets);
+  prometheus::Histogram* image_fetch =
+      stage(registry, "cardloom_image_fetch_seconds", "Getting a request's pictures.");
+  prometheus::Histogram* image_decode =
+      stage(registry, "cardloom_image_decode_seconds", "Decoding a request's pictures.");
+  prometheus::Histogram* image_preprocess =
+      stage(registry, "cardloom_image_preprocess_seconds", "Resizing a request's pictures.");
+  prometheus::Histogram* image_encode =
+      stage(registry, "cardloom_image_encode_seconds", "Encoding a request's pictures.");
+};
+
+Metrics::Metrics(bool vllm_names, const std::string& model)
+    : series_(std::make_unique<Series>(vllm_names, model)) {}
+Metrics::~Metrics() = default;
+
+void Metrics::observe_http(std::string_view handler, std::string_view method, int status,
+                           double seconds) {
+  series_->http_requests
+      .Add({{"handler", std::string(handler)},
+            {"method", std::string(method)},
+            {"status", std::to_string(status)}})
+      .Increment();
+  series_->http_seconds.Add({{"handler", std::string(handler)}}, kHttpBuckets).Observe(seconds);
+}
+
+void Metrics::observe_rejection(std::string_view reason) {
+  series_->rejections.Add({{"reason", std::string(reason)}}).Increment();
+}
+
+void Metrics::observe_cancel(std::string_view by) {
+  series_->cancels.Add({{"by", std::string(by)}}).Increment();
+}
+
+void Metrics::observe_pictures(std::int64_t count, std::string_view result) {
+  series_->pictures.Add({{"result", std::string(result)}}).Increment(static_cast<double>(count));
+}
+
+void Metrics::observe_first_token(double seconds) { series_->first_token.observe(seconds); }
+void Metrics::observe_token_gap(double seconds) { series_->token_gap.observe(seconds); }
+
+void Metrics::observe_reply(std::string_view finish_reason, const api::Usage& usage,
+                            const api::ReplyTimings& timings, double total_s) {
+  constexpr double kMilli = 1e-3;
+  series_->replies.Add({{"finish_reason", std::string(finish_reason)}}).Increment();
+  series_->total.observe(total_s);
+  series_->queue.observe(timings.queue_ms * kMilli);
+  series_->prefill.observe(timings.prefill_ms * kMilli);
+  series_->decode.observe(timings.decode_ms * kMilli);
+  series_->prompt_tokens.observe(static_cast<double>(usage.prompt_tokens));
+  series_->generation_tokens.observe(static_cast<double>(usage.completion_tokens));
+  if (usage.image_tokens == 0) return;
+  series_->image_tokens.Increment(static_cast<double>(usage.image_tokens));
+  series_->image_fetch->Observe(timings.image_fetch_ms * kMilli);
+  series_->image_decode->Observe(timings.image_decode_ms * kMilli);
+  series_->image_preprocess->Observe(timings.image_preprocess_ms * kMilli);
+  series_->image_encode->Observe(timings.image_encode_ms * kMilli);
+}
+
+std::string Metrics::text(const Sources& sources) const {
+  std::vector<prometheus::MetricFamily> families = series_->registry.Collect();
+  for (const Reading& reading : readings_of(sources.engine(), sources.http())) {
+    append_reading(families, reading.name, reading, "", "");
+    if (series_->vllm_names && reading.vllm_name != nullptr) {
+      append_reading(families, reading.vllm_name, reading, "model_name", series_->model);
+    }
+  }
+  prometheus::ClientMetric build;
+  build.label = {{"version", sources.version}, {"isa", sources.isa}, {"model", series_->model}};
+  build.gauge.value = 1;
+  families.push_back({"cardloom_build_info", "What runs here.", prometheus::MetricType::Gauge,
+                      {build}});
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace cardloom::server

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cardloom/api/reply_writer.h"
+#include "cardloom/engine/engine_loop.h"
+#include "cardloom/http/http_server.h"
+
+namespace cardloom::server {
+
+/// What the server counts, in Prometheus' text format. Observed once a request or once a token's
+/// step, from any thread; the engine's own counters are read when somebody asks.
+class Metrics {
+ public:
+  /// What is read when somebody asks.
+  struct Sources {
+    std::function<EngineStats()> engine;
+    std::function<http::ServerStats()> http;
+    std::string version;
+    std::string isa;
+  };
+
+  /// `vllm_names`: the same under vLLM's names too, for dashboards that know those. `model`: the
+  /// label they choose by.
+  explicit Metrics(bool vllm_names = false, const std::string& model = {});
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  void observe_http(std::string_view handler, std::string_view method, int status, double seconds);
+  void observe_rejection(std::string_view reason);
+  void observe_cancel(std::string_view by);
+  void observe_pictures(std::int64_t count, std::string_view result);
+  void observe_first_token(double seconds);
+  void observe_token_gap(double seconds);
+  /// A reply that is complete.
+  void observe_reply(std::string_view finish_reason, const api::Usage& usage,
+                     const api::ReplyTimings& timings, double total_s);
+
+  /// The text of /metrics.
+  [[nodiscard]] std::string text(const Sources& sources) const;
+
+ private:
+  struct Series;  // keeps prometheus-cpp out of everybody's includes
+  std::unique_ptr<Series> series_;
+};
+
+}  // namespace cardloom::server
