@@ -84,7 +84,8 @@ struct RequestLimits {
   std::int64_t max_stop = 16;
   std::int64_t max_stop_bytes = 128;
   std::int64_t max_n = 8;
-  std::int64_t max_tokens = 0;  ///< 0: the context
+  std::int64_t max_prompts = 32;  ///< of one completion request
+  std::int64_t max_tokens = 0;    ///< 0: the context
   std::int64_t vocab_size = 0;
   bool strict = false;  ///< an unknown field is an error
 };
