@@ -72,6 +72,7 @@ struct GenerationRequest {
   int priority = 1;  ///< 0 high, 1 normal, 2 low
   std::string cache_salt{};
   std::vector<std::string> ignored_fields{};  ///< for the header x-ignored-fields
+  json::object echoed_fields{};               ///< what /v1/responses repeats in its reply
 };
 
 /// What a request may ask for at the most; all are options of `serve` and shown by /props.

@@ -138,6 +138,10 @@ void read_output_format(ObjectReader& reader, const RequestLimits& limits,
     }
     request.format = read_structured_outputs(*object, path, reader.notes(), limits);
   }
+  require_no_forced_call(request);
+}
+
+void require_no_forced_call(const GenerationRequest& request) {
   const bool must_call = request.tool_choice.kind == ToolChoice::Kind::kRequired ||
                          request.tool_choice.kind == ToolChoice::Kind::kNamed;
   if (must_call && request.format.kind != Kind::kText) {

@@ -10,6 +10,9 @@ namespace cardloom::api {
 void read_json_schema_format(ObjectReader& reader, const RequestLimits& limits,
                              OutputFormat& format);
 
+/// An answer of a format cannot be a call, too. Throws Refusal if one is asked to be both.
+void require_no_forced_call(const GenerationRequest& request);
+
 /// Reads OpenAI's `response_format` (text, json_object, json_schema) and vLLM's
 /// `structured_outputs` (one of json, choice, regex, json_object), at most one of the two; other
 /// servers' words for the same are refused rather than ignored. A format and a tool that must be

@@ -34,6 +34,7 @@ constexpr IntegerRange kIntegerRanges[] = {
 
 constexpr RealRange kRealRanges[] = {
     {"temperature", 0, 2, false, 1.0, "0 always takes the likeliest token"},
+    {"messages:temperature", 0, 1, false, 1.0, "0 always takes the likeliest token"},
     {"top_p", 0, 1, true, 1.0, "1 keeps all tokens; for the likeliest alone use temperature 0"},
     {"min_p", 0, 1, false, 0.0, {}},
     {"presence_penalty", -2, 2, false, 0.0, {}},
