@@ -72,6 +72,7 @@ struct GenerationRequest {
   int priority = 1;  ///< 0 high, 1 normal, 2 low
   std::string cache_salt{};
   std::vector<std::string> ignored_fields{};  ///< for the header x-ignored-fields
+  json::object echoed_fields{};               ///< what /v1/responses repeats in its reply
 };
 
 /// What a request may ask for at the most; all are options of `serve` and shown by /props.
@@ -84,7 +85,8 @@ struct RequestLimits {
   std::int64_t max_stop = 16;
   std::int64_t max_stop_bytes = 128;
   std::int64_t max_n = 8;
-  std::int64_t max_tokens = 0;  ///< 0: the context
+  std::int64_t max_prompts = 32;  ///< of one completion request
+  std::int64_t max_tokens = 0;    ///< 0: the context
   std::int64_t vocab_size = 0;
   bool strict = false;  ///< an unknown field is an error
 };
