@@ -321,11 +321,14 @@ SequenceEvent Engine::Impl::choose_token(Sequence& sequence, StepResult& result,
   try {
     const SamplingParams& sampling = sequence.request().sampling;
     const auto position = static_cast<std::uint64_t>(sequence.position(sequence.num_rows()));
+    const SamplingContext context{.tokens = sequence.tokens(),
+                                  .num_prompt_tokens = sequence.num_prompt_rows()};
     const std::int32_t token_id =
-        result.candidates.empty()
-            ? sample(ranks_.logits(logits_row), sampling, sequence.tokens(), position)
-            : sample_candidates(std::move(result.candidates[static_cast<std::size_t>(logits_row)]),
-                                ranks_.model_info().vocab_size, sampling, position);
+        (result.candidates.empty()
+             ? sample(ranks_.logits(logits_row), sampling, context, position)
+             : sample_candidates(std::move(result.candidates[static_cast<std::size_t>(logits_row)]),
+                                 ranks_.model_info().vocab_size, sampling, context, position))
+            .id;
     event.finish = append(sequence, token_id);
     if (event.finish != FinishReason::kStop) event.token_id = token_id;
   } catch (const Exception& failure) {
