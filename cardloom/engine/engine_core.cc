@@ -28,6 +28,11 @@ SchedulerLimits scheduler_limits(const EngineOptions& options, const RankGroup& 
           .shares_blocks = options.prefix_cache};
 }
 
+Error error_of(const std::exception& failure) {
+  if (const auto* named = dynamic_cast<const Exception*>(&failure)) return named->error();
+  return make_error(ErrorCode::kInternal, failure.what());
+}
+
 }  // namespace
 
 EngineCore::EngineCore(CardGroup cards, const ModelFactory& make_models,
@@ -183,7 +188,9 @@ std::int64_t EngineCore::candidates_for(const std::vector<ScheduledRows>& schedu
 std::int64_t EngineCore::candidates_for(const Sequence& sequence, const ScheduledRows& rows) const {
   const Request& request = sequence.request();
   if (request.prompt_logits && rows.first_row < sequence.num_prompt_rows()) return 0;
-  return candidates_needed(request.sampling);
+  const bool may_stop = sequence.num_generated() >= request.min_tokens;
+  return candidates_needed(request.sampling, request.constraint != nullptr,
+                           may_stop ? 0 : static_cast<std::int64_t>(request.stop_ids.size()));
 }
 
 // --- The result of a step ---
@@ -307,19 +314,32 @@ void EngineCore::choose_tokens(Sequence& sequence, const ScheduledRows& rows, St
 SequenceEvent EngineCore::choose_token(Sequence& sequence, StepResult& result,
                                        std::int64_t logits_row) {
   SequenceEvent event{.sequence_id = sequence.id()};
+  const Request& request = sequence.request();
+  // What a step throws ends here, with the constraint's own objections.
   try {
-    const SamplingParams& sampling = sequence.request().sampling;
+    const bool may_stop = sequence.num_generated() >= request.min_tokens;
+    const SamplingContext context{
+        .tokens = sequence.tokens(),
+        .num_prompt_tokens = sequence.num_prompt_rows(),
+        .allowed = request.constraint ? &request.constraint->allowed() : nullptr,
+        .forbidden_ids = may_stop ? std::span<const std::int32_t>() : request.stop_ids};
     const auto position = static_cast<std::uint64_t>(sequence.position(sequence.num_rows()));
-    const std::int32_t token_id =
+    SampledToken chosen =
         result.candidates.empty()
-            ? sample(ranks_.logits(logits_row), sampling, sequence.tokens(), position)
+            ? sample(ranks_.logits(logits_row), request.sampling, context, position)
             : sample_candidates(std::move(result.candidates[static_cast<std::size_t>(logits_row)]),
-                                ranks_.model_info().vocab_size, sampling, position);
-    event.finish = append(sequence, token_id);
-    if (event.finish != FinishReason::kStop) event.token_id = token_id;
-  } catch (const Exception& failure) {
+                                ranks_.model_info().vocab_size, request.sampling, context,
+                                position);
+    event.finish = append(sequence, chosen.id);
+    if (event.finish == FinishReason::kStop) return event;
+    event.token_id = chosen.id;
+    if (chosen.logprobs) {
+      event.logprobs = std::make_shared<TokenLogprobs>(std::move(*chosen.logprobs));
+    }
+    if (request.constraint) request.constraint->accept(chosen.id);
+  } catch (const std::exception& failure) {
     event.finish = FinishReason::kError;
-    event.error = failure.error();
+    event.error = error_of(failure);
   }
   return event;
 }
