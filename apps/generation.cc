@@ -66,16 +66,16 @@ Answer generate(Engine& engine, PreparedPrompt& prepared, Request request,
   return answer;
 }
 
-AnswerText::AnswerText(const Tokenizer& tokenizer) : decoder_(tokenizer) {}
+AnswerText::AnswerText(const Tokenizer& tokenizer)
+    : output_(tokenizer, {.trim_leading_newline = true}) {}
 
-std::string AnswerText::show(std::string part) {
-  if (text_.empty()) part.erase(0, part.find_first_not_of('\n'));  // npos: all of it
-  text_ += part;
-  return part;
+std::string AnswerText::show(const OutputPiece& piece) {
+  text_ += piece.text;
+  return piece.text;
 }
 
-std::string AnswerText::append(std::int32_t id) { return show(decoder_.append(id)); }
-std::string AnswerText::finish() { return show(decoder_.finish()); }
+std::string AnswerText::append(std::int32_t id) { return show(output_.append(id)); }
+std::string AnswerText::finish() { return show(output_.finish()); }
 
 std::string figures_line(const Answer& answer, const PreparedPrompt& prepared,
                          const LoadedEngine& loaded) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "apps/session.h"
-#include "cardloom/tokenizer/incremental_decoder.h"
+#include "cardloom/engine/output_text.h"
 
 namespace cardloom::app {
 
@@ -44,8 +44,8 @@ class AnswerText {
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
-  std::string show(std::string part);
-  IncrementalDecoder decoder_;
+  std::string show(const OutputPiece& piece);
+  OutputText output_;
   std::string text_;
 };
 

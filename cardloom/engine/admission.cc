@@ -136,6 +136,14 @@ Status check_request(const Request& request, const ModelInfo& model, std::int64_
     return refusal(fmt::format("max_tokens is {}, but must be >= 0", request.max_tokens), caller,
                    "0 generates until the context is full");
   }
+  if (request.min_tokens < 0) {
+    return refusal(fmt::format("min_tokens is {}, but must be >= 0", request.min_tokens), caller);
+  }
+  if (request.max_tokens > 0 && request.min_tokens > request.max_tokens) {
+    return refusal(fmt::format("min_tokens is {}, but max_tokens is {}", request.min_tokens,
+                               request.max_tokens),
+                   caller, "ask for at most as many tokens as may come");
+  }
   return {};
 }
 

@@ -108,6 +108,13 @@ TEST(Admission, ChecksSamplingAndLimits) {
   Request negative = request(3);
   negative.max_tokens = -5;
   EXPECT_EQ(refused(negative).message, "max_tokens is -5, but must be >= 0");
+  Request least = request(3);
+  least.min_tokens = -1;
+  EXPECT_EQ(refused(least).message, "min_tokens is -1, but must be >= 0");
+  least.min_tokens = 5;
+  EXPECT_TRUE(check_request(least, model(), kContext).ok());
+  least.max_tokens = 4;
+  EXPECT_EQ(refused(least).message, "min_tokens is 5, but max_tokens is 4");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace cardloom {
 /// A picture for every rank to encode into its own place `slot`.
 struct PictureToEncode {
   std::int32_t slot = 0;
-  Tensor pixel_values;  ///< f32 [3, S, S]; the plan owns it: it is needed this once
+  std::shared_ptr<const Tensor> pixel_values;  ///< f32 [3, S, S]; a lost rank may read on for ever
   bool wants_embeds = false;
 };
 

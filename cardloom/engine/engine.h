@@ -31,12 +31,19 @@ using ModelFactory = std::function<std::vector<std::unique_ptr<Model>>(const Car
 
 struct EngineOptions {
   std::int64_t context_tokens = 0;     ///< rows a sequence may have; 0: the model's own limit
-  std::int64_t max_sequences = 1;      ///< sequences at once with a full context each
+  std::int64_t max_sequences = 1;      ///< sequences running at once; others wait
+  std::int64_t kv_tokens = 0;          ///< rows of the KV cache; 0: a full context for each of them
   std::int64_t max_step_tokens = 512;  ///< rows of one step: longer prompts run in chunks
   std::int64_t block_size = 32;        ///< tokens of a KV block
   std::optional<DType> kv_cache{};     ///< kI8: q8; empty: as the model computes
   std::int64_t max_logits_rows = 64;   ///< rows of logits of one step (prompt_logits asks for many)
   std::int64_t max_pictures_per_step = 8;
+  /// Of encoded pictures on each card, at least those that one context can show; 0: as many as the
+  /// KV cache can show.
+  std::int64_t picture_bytes = 0;
+  bool prefix_cache = true;          ///< whether requests share keys and values of equal blocks
+  std::int64_t aging_steps = 256;    ///< after which a sequence counts as one class higher
+  std::int64_t speculate_ngram = 0;  ///< most tokens to propose by look-up in a step; 0: none
   VisionCut vision_cut = VisionCut::kAuto;
   StreamOptions stream{};
 };
@@ -84,6 +91,19 @@ struct SequenceTimes {
   VisionCut vision_cut = VisionCut::kHeads;
 };
 
+/// What a step did.
+struct StepReport {
+  std::uint32_t step_id = 0;
+  std::int64_t rows = 0;
+  std::int64_t pictures = 0;                  ///< encoded
+  std::vector<std::uint64_t> sequence_ids{};  ///< that had part in it, and are there still
+  std::vector<SequenceEvent> events{};
+};
+
+class EngineCore;
+class Sequence;
+struct EngineStats;
+
 /// Runs sequences on the cards, several at once: KV cache in blocks, prompts in chunks, one token a
 /// sequence and step. One thread uses it.
 class Engine {
@@ -93,10 +113,11 @@ class Engine {
   /// Waits for nobody that is lost: their memory is freed if their kernels ever end.
   ~Engine();
 
-  /// Admits a sequence. Returns its id, or kInvalidArgument with the numbers if the prompt is
-  /// longer than the context, a token id is outside the vocabulary, a position outside the table,
-  /// pictures and spans do not fit together or sampling is out of range; kResourceExhausted if all
-  /// sequences' places are taken; kUnavailable once a rank is lost.
+  /// Takes a sequence, which waits until there is room for it; how many wait is the caller's
+  /// affair. Returns its id, or kInvalidArgument with the numbers if the prompt is longer than the
+  /// context, a token id is outside the vocabulary, a position outside the table, pictures and
+  /// spans do not fit together or sampling is out of range; kResourceExhausted if there is no
+  /// memory for what the request wants kept; kUnavailable once a rank is lost.
   Result<std::uint64_t> submit(Request request);
 
   /// Ends a sequence, without an event; its blocks are free at once. Unknown ids are ignored.
@@ -108,11 +129,25 @@ class Engine {
   /// never leaves the step is lost, and then all sequences end.
   std::vector<SequenceEvent> step();
 
+  /// submit() in two parts, for EngineLoop: prepare() checks and hashes, on any thread; it differs
+  /// from submit() in that a lost rank is no reason to refuse.
+  [[nodiscard]] Result<std::unique_ptr<Sequence>> prepare(Request request) const;
+  void admit(std::unique_ptr<Sequence> sequence);
+  /// step() in two parts: begin_step() lets the ranks begin, or returns false if no sequence is
+  /// active; end_step() waits for them. Between the two only admit(), cancel() and looks. Pictures
+  /// are encoded in a step of their own, of which two never follow one another while there are rows
+  /// to run: running sequences wait for one at the most.
+  [[nodiscard]] bool begin_step();
+  [[nodiscard]] StepReport end_step();
+  /// Why no step can follow, if so.
+  [[nodiscard]] const std::optional<Error>& lost() const;
+  [[nodiscard]] EngineStats stats() const;
+
   [[nodiscard]] bool idle() const;
   [[nodiscard]] const ModelInfo& model_info() const;
   [[nodiscard]] std::int64_t context_tokens() const;
 
-  /// Of a sequence that is active or finished since the last submit.
+  /// Of a sequence that is active or ended since the last submit or admit.
   [[nodiscard]] SequenceTimes times(std::uint64_t sequence_id) const;
   /// f32 [prompt rows, V] of a request with prompt_logits, and f32 [rows, H] of its pictures (of
   /// others: nothing); call after its first token, before the next submit.
@@ -136,8 +171,8 @@ class Engine {
   [[nodiscard]] ReservedBytes reserved_bytes() const;
 
  private:
-  class Impl;  // one of the two pimpls the style allows: rank threads stay out of users' includes
-  std::unique_ptr<Impl> impl_;
+  // One of the two pimpls the style allows: rank threads stay out of users' includes.
+  std::unique_ptr<EngineCore> core_;
 };
 
 }  // namespace cardloom

@@ -179,8 +179,8 @@ StepContext ModelRunner::context() { return {stream_, comm_, workspace_, trace_}
 void ModelRunner::encode(const StepPlan& plan, StepResult& result) {
   jobs_.clear();
   for (const PictureToEncode& picture : plan.pictures) {
-    jobs_.push_back(
-        {.pixel_values = picture.pixel_values, .embeds = pictures_.view().select(0, picture.slot)});
+    jobs_.push_back({.pixel_values = *picture.pixel_values,
+                     .embeds = pictures_.view().select(0, picture.slot)});
   }
   result.vision_cut = model_.encode(context(), jobs_, plan.vision_cut);
 }

@@ -17,6 +17,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kSlice{100};
 /// What a rank gets beyond its own deadlines to leave a step, and again once the group is aborted.
 constexpr std::chrono::milliseconds kGrace{2000};
+/// Of anything that options count.
+constexpr std::int64_t kMaxCount = std::int64_t{1} << 20;
 
 void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value >= low && value <= high) return;
@@ -35,21 +37,44 @@ std::int64_t context_of(const EngineOptions& options, const ModelInfo& info) {
   return options.context_tokens;
 }
 
+/// Every picture of a prompt has its own rows in the context, so there are no more than fit there.
+std::int64_t picture_slots_of(const EngineOptions& options, const ModelInfo& info,
+                              std::int64_t context) {
+  if (info.image_rows == 0) return 0;
+  const std::int64_t of_context = context / info.image_rows;
+  if (options.picture_bytes > 0) {
+    const std::int64_t bytes = info.image_rows * info.hidden_size * size_of(info.dtype);
+    return std::max(of_context, std::min(options.picture_bytes / bytes, kMaxCount));
+  }
+  return options.kv_tokens == 0 ? options.max_sequences * of_context
+                                : std::max(of_context, options.kv_tokens / info.image_rows);
+}
+
 /// Counts small enough that sums and products of two cannot overflow.
 RankLimits limits_of(const EngineOptions& options, const ModelInfo& info, std::int64_t context) {
-  constexpr std::int64_t kMaxCount = std::int64_t{1} << 20;
   require_range("max_sequences", options.max_sequences, 1, kMaxCount);
   require_range("max_step_tokens", options.max_step_tokens, 1, kMaxCount);
   require_range("block_size", options.block_size, 1, kMaxCount);
   require_range("max_logits_rows", options.max_logits_rows, 1, kMaxCount);
   require_range("max_pictures_per_step", options.max_pictures_per_step, 1, kMaxCount);
+  require_range("kv_tokens", options.kv_tokens, 0, kMaxCount * kMaxCount);
+  require_range("aging_steps", options.aging_steps, 1, kMaxCount * kMaxCount);
+  require_range("speculate_ngram", options.speculate_ngram, 0, kMaxCount);
   RankLimits limits;
   limits.block_size = options.block_size;
   limits.kv_cache = kv_cache_dtype(info.dtype, options.kv_cache);
-  limits.num_blocks = options.max_sequences * ceil_div(context, options.block_size);
-  // Every picture of a prompt has its own rows in the context, so there are no more than fit there.
-  limits.num_picture_slots =
-      info.image_rows > 0 ? options.max_sequences * (context / info.image_rows) : 0;
+  const std::int64_t context_blocks = ceil_div(context, options.block_size);
+  limits.num_blocks = options.kv_tokens == 0 ? options.max_sequences * context_blocks
+                                             : options.kv_tokens / options.block_size;
+  if (limits.num_blocks < context_blocks) {
+    throw_error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("a KV cache of {} tokens, but a context has {}", options.kv_tokens, context),
+        fmt::format("{} blocks of {}; one sequence must be able to end", limits.num_blocks,
+                    options.block_size),
+        "give the KV cache more tokens, or ask for a shorter context");
+  }
+  limits.num_picture_slots = picture_slots_of(options, info, context);
   limits.max_step_rows = options.max_step_tokens;
   limits.max_logits_rows = std::min(options.max_logits_rows, options.max_step_tokens);
   limits.max_pictures = options.max_pictures_per_step;
@@ -148,7 +173,7 @@ bool RankGroup::wait_until_all_left(std::chrono::milliseconds patience) {
   return true;
 }
 
-Error RankGroup::name_stuck_ranks(std::uint32_t step_id) const {
+Error RankGroup::name_stuck_ranks() const {
   std::vector<int> stuck;
   std::string detail;
   for (int rank = 0; rank < world_size(); ++rank) {
@@ -160,16 +185,19 @@ Error RankGroup::name_stuck_ranks(std::uint32_t step_id) const {
   }
   return make_error(ErrorCode::kDeadlineExceeded,
                     fmt::format("{} did not leave step {} within {} ms without progress",
-                                ranks_text(stuck), step_id, patience_.count()),
+                                ranks_text(stuck), step_id_, patience_.count()),
                     detail, "look at what that rank's thread does; restart the command");
 }
 
-StepResult RankGroup::run(StepPlan plan) {
-  const std::uint32_t step_id = plan.step_id;
+void RankGroup::begin(StepPlan plan) {
+  step_id_ = plan.step_id;
   const auto shared = std::make_shared<const StepPlan>(std::move(plan));
   for (const auto& runner : runners_) runner->post(shared);
+}
+
+StepResult RankGroup::finish() {
   if (!wait_until_all_left(patience_)) {
-    const Error stuck = name_stuck_ranks(step_id);
+    const Error stuck = name_stuck_ranks();
     cards_.communicator(0).abort(stuck);
     if (!wait_until_all_left(kGrace)) {
       lost_ = stuck;

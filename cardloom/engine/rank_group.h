@@ -9,8 +9,8 @@
 
 namespace cardloom {
 
-/// All ranks: their cards, models and runners. Runs a step on every one and waits until each has
-/// left it, well or not; after a failure makes the group usable again.
+/// All ranks: their cards, models and runners. Runs a step on every one until each has left it,
+/// well or not; after a failure makes the group usable again.
 ///
 /// Used by the engine's thread alone.
 class RankGroup {
@@ -22,10 +22,12 @@ class RankGroup {
   RankGroup(const RankGroup&) = delete;
   RankGroup& operator=(const RankGroup&) = delete;
 
-  /// Runs `plan` on every rank. The result is rank 0's, with the first failure of any rank and the
-  /// copies of all. A rank that makes no progress for twice the stream's stall deadline is named by
+  /// Begins `plan` on every rank and returns at once; finish() must follow.
+  void begin(StepPlan plan);
+  /// Waits for the step. The result is rank 0's, with the first failure of any rank and the copies
+  /// of all. A rank that makes no progress for twice the stream's stall deadline is named by
   /// kDeadlineExceeded, and lost unless it leaves after all.
-  StepResult run(StepPlan plan);
+  StepResult finish();
 
   /// Set once a rank is lost: kernels may still run on its memory, so no step can follow.
   [[nodiscard]] const std::optional<Error>& lost() const { return lost_; }
@@ -45,7 +47,7 @@ class RankGroup {
  private:
   void reserve(const StreamOptions& stream);
   bool wait_until_all_left(std::chrono::milliseconds patience);
-  [[nodiscard]] Error name_stuck_ranks(std::uint32_t step_id) const;
+  [[nodiscard]] Error name_stuck_ranks() const;
   void recover(StepResult& result);
 
   CardGroup cards_;
@@ -54,6 +56,7 @@ class RankGroup {
   RankLimits limits_;
   RankBytes bytes_;
   std::chrono::milliseconds patience_;
+  std::uint32_t step_id_ = 0;   ///< of the step that runs, or ran last
   std::vector<Tensor> logits_;  ///< [rank]; rank 0's is what the engine reads
   std::optional<Error> lost_;
   std::vector<std::unique_ptr<ModelRunner>> runners_;  ///< [rank]; last: threads use all above

@@ -3,17 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <ostream>
-#include <random>
-#include <vector>
 
 namespace cardloom {
 
 static bool operator==(const ScheduledRows& a, const ScheduledRows& b) {
-  return a.sequence == b.sequence && a.first_row == b.first_row && a.num_rows == b.num_rows &&
+  return a.sequence_id == b.sequence_id && a.first_row == b.first_row && a.num_rows == b.num_rows &&
          a.num_logits == b.num_logits;
 }
 static std::ostream& operator<<(std::ostream& out, const ScheduledRows& rows) {
-  return out << "{" << rows.sequence << ": " << rows.first_row << " + " << rows.num_rows << ", "
+  return out << "{" << rows.sequence_id << ": " << rows.first_row << " + " << rows.num_rows << ", "
              << rows.num_logits << " logits}";
 }
 
@@ -21,136 +19,274 @@ namespace {
 
 using Rows = std::vector<ScheduledRows>;
 
-SequenceNeed prompt(std::int64_t rows, std::int64_t cached = 0) {
-  return {.num_prompt_rows = rows, .num_rows = rows, .num_cached_rows = cached};
-}
-SequenceNeed decoding(std::int64_t rows, std::uint64_t last_step) {
-  return {.num_prompt_rows = rows - 1,
-          .num_rows = rows,
-          .num_cached_rows = rows - 1,
-          .last_step = last_step};
-}
-SequenceNeed with_pictures(std::int64_t num, std::int64_t encoded) {
-  SequenceNeed need = prompt(10);
-  need.num_pictures = num;
-  need.num_encoded_pictures = encoded;
-  return need;
+constexpr std::int64_t kContext = 40;
+constexpr std::int64_t kBlockSize = 4;
+
+SchedulerLimits limits(std::int64_t num_blocks = 100) {
+  return {.max_sequences = 8,
+          .max_rows = 64,
+          .max_logits_rows = 16,
+          .max_pictures = 2,
+          .block_size = kBlockSize,
+          .num_blocks = num_blocks,
+          .num_picture_slots = 4,
+          .max_positions = kContext,
+          .aging_steps = 10};
 }
 
-Rows schedule(const std::vector<SequenceNeed>& needs, const StepLimits& limits) {
-  return schedule_rows(needs, limits);
+/// A prompt of `rows` ids that nobody else has, unless `first_id` is the same.
+Request request(std::int32_t rows, std::int32_t first_id, Priority priority = Priority::kNormal) {
+  Request request;
+  for (std::int32_t row = 0; row < rows; ++row) {
+    request.prompt.token_ids.push_back(first_id + row);
+    request.prompt.positions.push_back(row);
+  }
+  request.prompt.next_position = rows;
+  request.priority = priority;
+  return request;
 }
+
+/// Rows 1 to 4 show picture `number`.
+Request picture_request(std::int32_t rows, std::int32_t first_id, float number) {
+  Request made = request(rows, first_id);
+  made.prompt.image_spans.push_back({1, 4, 0});
+  made.prompt.images.emplace_back(DType::kF32, std::initializer_list<std::int64_t>{3, 1, 1});
+  *made.prompt.images[0].view().at<float>() = number;
+  return made;
+}
+
+struct Harness {
+  explicit Harness(const SchedulerLimits& with) : scheduler(with) {}
+
+  std::uint64_t add(Request request) {
+    scheduler.add(std::make_unique<Sequence>(
+        ++last_id, std::move(request),
+        SequenceOptions{.block_size = kBlockSize, .context_tokens = kContext}));
+    return last_id;
+  }
+
+  /// A step that gives each sequence whose rows are all computed the token `token`.
+  Rows step(std::int32_t token = 0) {
+    scheduler.admit();
+    for (const ScheduledPicture& picture : scheduler.schedule_pictures()) {
+      scheduler.picture_done(picture.slot);
+    }
+    const Rows rows = scheduler.schedule_rows();
+    for (const ScheduledRows& scheduled : rows) {
+      Sequence& sequence = *scheduler.find(scheduled.sequence_id);
+      sequence.proposal.clear();
+      if (scheduled.first_row + scheduled.num_rows >= sequence.num_rows()) {
+        sequence.append_token(token);
+      }
+      scheduler.rows_done(
+          sequence, scheduled,
+          std::min(scheduled.num_rows, sequence.num_rows() - 1 - scheduled.first_row));
+    }
+    return rows;
+  }
+
+  Sequence& at(std::uint64_t id) { return *scheduler.find(id); }
+
+  Scheduler scheduler;
+  std::uint64_t last_id = 0;
+};
 
 TEST(Scheduler, NothingToDoGivesNothing) {
-  EXPECT_TRUE(schedule({}, {8, 8, 1}).empty());
-  EXPECT_TRUE(schedule({with_pictures(2, 1)}, {8, 8, 1}).empty());
+  Harness harness(limits());
+  EXPECT_TRUE(harness.step().empty());
+  EXPECT_TRUE(harness.scheduler.empty());
 }
 
 TEST(Scheduler, DecodeRowsComeFirstThenPromptsInOrderOfArrival) {
-  EXPECT_EQ(schedule({prompt(5), decoding(9, 3), prompt(9), decoding(4, 2)}, {12, 8, 1}),
-            (Rows{{3, 3, 1, 1}, {1, 8, 1, 1}, {0, 0, 5, 1}, {2, 0, 5, 0}}));
+  Harness harness(limits());
+  harness.add(request(5, 100));
+  EXPECT_EQ(harness.step(), (Rows{{1, 0, 5, 1}}));
+  harness.add(request(7, 200));
+  harness.add(request(3, 300));
+  EXPECT_EQ(harness.step(), (Rows{{1, 5, 1, 1}, {2, 0, 7, 1}, {3, 0, 3, 1}}));
 }
 
 TEST(Scheduler, PromptsAreCutIntoChunksAndAskForTheLastRowsLogitsOnly) {
-  EXPECT_EQ(schedule({prompt(10)}, {4, 8, 1}), (Rows{{0, 0, 4, 0}}));
-  EXPECT_EQ(schedule({prompt(10, 8)}, {4, 8, 1}), (Rows{{0, 8, 2, 1}}));
+  SchedulerLimits few = limits();
+  few.max_rows = 4;
+  Harness harness(few);
+  harness.add(request(10, 100));
+  EXPECT_EQ(harness.step(), (Rows{{1, 0, 4, 0}}));
+  EXPECT_EQ(harness.step(), (Rows{{1, 4, 4, 0}}));
+  EXPECT_EQ(harness.step(), (Rows{{1, 8, 2, 1}}));
 }
 
 TEST(Scheduler, DecodingSequencesTakeTurnsWhenRowsAreShort) {
-  EXPECT_EQ(schedule({decoding(5, 7), decoding(5, 5), decoding(5, 6)}, {2, 8, 1}),
-            (Rows{{1, 4, 1, 1}, {2, 4, 1, 1}}));
+  Harness harness(limits());
+  for (std::int32_t id = 1; id <= 3; ++id) harness.add(request(3, 100 * id));
+  harness.step();
+  SchedulerLimits few = limits();
+  few.max_rows = 2;
+  Harness tight(few);
+  for (std::int32_t id = 1; id <= 3; ++id) tight.add(request(1, 100 * id));
+  EXPECT_EQ(tight.step(), (Rows{{1, 0, 1, 1}, {2, 0, 1, 1}}));
+  EXPECT_EQ(tight.step(), (Rows{{1, 1, 1, 1}, {2, 1, 1, 1}}));  // who decodes goes before prompts
+  tight.scheduler.remove(1);
+  EXPECT_EQ(tight.step(), (Rows{{2, 2, 1, 1}, {3, 0, 1, 1}}));
+  tight.add(request(1, 400));
+  tight.step();
+  few.max_logits_rows = 1;
+  Harness turns(few);
+  turns.add(request(1, 100));
+  turns.step();
+  turns.add(request(2, 200));
+  EXPECT_EQ(turns.step(), (Rows{{1, 1, 1, 1}, {2, 0, 1, 0}}));  // its last row waits for logits
 }
 
 TEST(Scheduler, PromptLogitsShortenTheChunk) {
-  SequenceNeed all = prompt(10);
-  all.wants_prompt_logits = true;
-  EXPECT_EQ(schedule({all, decoding(3, 1)}, {64, 4, 1}), (Rows{{1, 2, 1, 1}, {0, 0, 3, 3}}));
+  SchedulerLimits few = limits();
+  few.max_logits_rows = 4;
+  Harness harness(few);
+  Request all = request(10, 100);
+  all.prompt_logits = true;
+  harness.add(std::move(all));
+  EXPECT_EQ(harness.step(), (Rows{{1, 0, 4, 4}}));
+  EXPECT_EQ(harness.step(), (Rows{{1, 4, 4, 4}}));
+  EXPECT_EQ(harness.step(), (Rows{{1, 8, 2, 2}}));
 }
 
-TEST(Scheduler, ALastRowWaitsForAStepThatTakesItsLogits) {
-  EXPECT_EQ(schedule({decoding(3, 1), prompt(4), prompt(1)}, {64, 1, 1}),
-            (Rows{{0, 2, 1, 1}, {1, 0, 3, 0}}));
+TEST(Scheduler, ASecondPromptGoesOnWhereItDiffersFromTheFirst) {
+  Harness harness(limits());
+  harness.add(request(10, 100));
+  harness.step();
+  const std::uint64_t same = harness.add(request(10, 100));
+  EXPECT_EQ(harness.step()[1], (ScheduledRows{same, 8, 2, 1}));
+  EXPECT_EQ(harness.at(same).times.cached_rows, 8);
+  EXPECT_EQ(harness.at(same).block_table[1], harness.at(1).block_table[1]);
+  EXPECT_NE(harness.at(same).block_table[2], harness.at(1).block_table[2]);
+  Request salted = request(10, 100);
+  salted.cache_salt = 7;
+  const std::uint64_t other = harness.add(std::move(salted));
+  EXPECT_EQ(harness.step()[2], (ScheduledRows{other, 0, 10, 1}));
 }
 
-TEST(Scheduler, PicturesComeInOrderUpToTheLimit) {
-  const std::vector<SequenceNeed> needs{prompt(3), with_pictures(3, 1), with_pictures(2, 0)};
-  const auto pictures = schedule_pictures(needs, {8, 8, 3});
-  ASSERT_EQ(pictures.size(), 3U);
-  EXPECT_EQ(pictures[0].sequence, 1U);
-  EXPECT_EQ(pictures[0].picture, 1);
-  EXPECT_EQ(pictures[1].picture, 2);
-  EXPECT_EQ(pictures[2].sequence, 2U);
-  EXPECT_EQ(pictures[2].picture, 0);
+TEST(Scheduler, APromptOfWholeBlocksStillComputesItsLastRow) {
+  Harness harness(limits());
+  harness.add(request(8, 100));
+  harness.step();
+  harness.scheduler.remove(1);
+  harness.add(request(8, 100));
+  EXPECT_EQ(harness.step(), (Rows{{2, 4, 4, 1}}));
 }
 
-struct Played {
-  std::vector<SequenceNeed> needs;
-  std::vector<std::int64_t> tokens_left;
-};
-
-/// Applies a step as the engine would; returns false once nothing is left.
-bool play(Played& state, const StepLimits& limits, std::uint64_t step) {
-  for (const ScheduledPicture& picture : schedule_pictures(state.needs, limits)) {
-    SequenceNeed& need = state.needs[picture.sequence];
-    EXPECT_EQ(picture.picture, need.num_encoded_pictures++);
-  }
-  const Rows rows = schedule(state.needs, limits);
-  std::int64_t num_rows = 0;
-  std::int64_t num_logits = 0;
-  std::vector<bool> seen(state.needs.size());
-  for (const ScheduledRows& scheduled : rows) {
-    SequenceNeed& need = state.needs[scheduled.sequence];
-    EXPECT_FALSE(seen[scheduled.sequence]) << "twice in a step";
-    seen[scheduled.sequence] = true;
-    EXPECT_FALSE(need.waits_for_pictures());
-    EXPECT_EQ(scheduled.first_row, need.num_cached_rows);
-    EXPECT_GE(scheduled.num_rows, 1);
-    EXPECT_LE(scheduled.first_row + scheduled.num_rows, need.num_rows);
-    need.num_cached_rows += scheduled.num_rows;
-    need.last_step = step;
-    const bool ends_here = need.num_cached_rows == need.num_rows;
-    const bool is_prompt = scheduled.first_row < need.num_prompt_rows;
-    EXPECT_EQ(scheduled.num_logits, is_prompt && need.wants_prompt_logits ? scheduled.num_rows
-                                    : ends_here                           ? 1
-                                                                          : 0);
-    if (ends_here && --state.tokens_left[scheduled.sequence] > 0) ++need.num_rows;
-    num_rows += scheduled.num_rows;
-    num_logits += scheduled.num_logits;
-  }
-  EXPECT_LE(num_rows, limits.max_rows);
-  EXPECT_LE(num_logits, limits.max_logits_rows);
-  for (std::size_t index = state.needs.size(); index-- > 0;) {
-    if (state.tokens_left[index] > 0) continue;
-    state.needs.erase(state.needs.begin() + static_cast<std::ptrdiff_t>(index));
-    state.tokens_left.erase(state.tokens_left.begin() + static_cast<std::ptrdiff_t>(index));
-  }
-  return !state.needs.empty();
+TEST(Scheduler, EqualPromptsOfOneStepAreComputedOnce) {
+  Harness harness(limits());
+  for (int count = 0; count < 3; ++count) harness.add(request(10, 100));
+  EXPECT_EQ(harness.step(), (Rows{{1, 0, 10, 1}}));
+  EXPECT_EQ(harness.step(), (Rows{{1, 10, 1, 1}, {2, 8, 2, 1}, {3, 8, 2, 1}}));
 }
 
-// Whatever the limits and the mix: limits hold, rows come in order and once, everything ends.
-TEST(Scheduler, EverySequenceEndsUnderAnyLimits) {
-  std::mt19937 random(7);
-  const auto below = [&](std::uint32_t bound) {
-    return static_cast<std::int64_t>(random() % bound);
-  };
-  for (int game = 0; game < 300; ++game) {
-    const StepLimits limits{1 + below(20), 1 + below(6), 1 + below(3)};
-    Played state;
-    std::int64_t work = 0;
-    for (std::int64_t count = 1 + below(6); count > 0; --count) {
-      SequenceNeed need = prompt(1 + below(40));
-      need.num_pictures = below(3) == 0 ? below(4) : 0;
-      need.wants_prompt_logits = below(4) == 0;
-      state.needs.push_back(need);
-      state.tokens_left.push_back(1 + below(10));
-      work += need.num_rows + need.num_pictures + state.tokens_left.back();
-    }
-    std::uint64_t step = 1;
-    while (play(state, limits, step)) {
-      // At least one row or picture a step, so:
-      ASSERT_LE(static_cast<std::int64_t>(++step), work + 1) << "game " << game << " starves";
-    }
+TEST(Scheduler, WhatASequenceGeneratedIsFoundByTheNextTurn) {
+  Harness harness(limits());
+  harness.add(request(6, 100));
+  for (std::int32_t token = 500; token < 507; ++token) harness.step(token);
+  harness.scheduler.remove(1);
+  Request next = request(6, 100);
+  for (std::int32_t row = 6; row < 14; ++row) {
+    next.prompt.token_ids.push_back(494 + row);
+    next.prompt.positions.push_back(row);
   }
+  harness.add(std::move(next));
+  EXPECT_EQ(harness.step(), (Rows{{2, 12, 2, 1}}));
+}
+
+TEST(Scheduler, TheSamePictureIsEncodedOnce) {
+  Harness harness(limits());
+  harness.add(picture_request(6, 100, 1));
+  harness.add(picture_request(6, 200, 1));
+  harness.add(picture_request(6, 300, 2));
+  harness.scheduler.admit();
+  const std::vector<ScheduledPicture> pictures = harness.scheduler.schedule_pictures();
+  ASSERT_EQ(pictures.size(), 2U);
+  EXPECT_EQ(pictures[0].sequence_id, 1U);
+  EXPECT_EQ(pictures[1].sequence_id, 3U);
+  EXPECT_EQ(harness.scheduler.users_of_slot(pictures[0].slot), (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_TRUE(harness.scheduler.schedule_rows().empty());
+  EXPECT_EQ(harness.step().size(), 3U);
+  // All rows of pictures are computed: nobody needs their slots any more.
+  EXPECT_EQ(harness.scheduler.slots().cache().num_used(), 0);
+  EXPECT_EQ(harness.scheduler.slots().cache().num_idle(), 2);
+}
+
+TEST(Scheduler, TheLastInOrderGivesWayAndComesBackWithItsTokens) {
+  Harness harness(limits(10));  // one context; each of the two grows to 6 blocks
+  harness.add(request(12, 100));
+  harness.add(request(12, 200));
+  std::int32_t steps = 0;
+  while (harness.scheduler.counts().preemptions == 0) {
+    ASSERT_LT(++steps, 20);
+    harness.step(steps);
+  }
+  EXPECT_EQ(harness.at(2).times.preemptions, 1);
+  EXPECT_EQ(harness.scheduler.num_running(), 1);
+  const std::int64_t rows = harness.at(2).num_rows();
+  EXPECT_GT(rows, 13);
+  harness.scheduler.remove(1);
+  const Rows again = harness.step();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].first_row + again[0].num_rows, rows);
+  EXPECT_EQ(again[0].num_logits, 1);
+  EXPECT_EQ(harness.at(2).num_rows(), rows + 1);
+}
+
+TEST(Scheduler, HigherClassesGoFirstAndMaySendOthersAway) {
+  SchedulerLimits one = limits();
+  one.max_sequences = 1;
+  Harness harness(one);
+  harness.add(request(4, 100, Priority::kLow));
+  harness.step();
+  harness.add(request(4, 200, Priority::kLow));
+  harness.add(request(4, 300, Priority::kNormal));
+  harness.add(request(4, 400, Priority::kHigh));
+  EXPECT_EQ(harness.step(), (Rows{{4, 0, 4, 1}}));
+  harness.scheduler.remove(4);
+  EXPECT_EQ(harness.step(), (Rows{{3, 0, 4, 1}}));
+  harness.scheduler.remove(3);
+  EXPECT_EQ(harness.step().front().sequence_id, 1U);
+}
+
+TEST(Scheduler, WithAgeALowerClassHoldsItsPlace) {
+  SchedulerLimits one = limits();
+  one.max_sequences = 1;
+  Harness harness(one);
+  harness.add(request(4, 100, Priority::kLow));
+  for (int step = 0; step < 21; ++step) harness.step();
+  harness.add(request(4, 200, Priority::kHigh));
+  EXPECT_EQ(harness.step().front().sequence_id, 1U);
+}
+
+TEST(Scheduler, NobodyOvertakesTheFirstInOrder) {
+  Harness harness(limits(10));
+  harness.add(request(20, 100));
+  harness.add(request(30, 200));  // 8 blocks of the 5 that are left
+  harness.add(request(4, 300));
+  EXPECT_EQ(harness.step().size(), 1U);
+  EXPECT_EQ(harness.step().size(), 1U);
+  harness.scheduler.remove(1);
+  EXPECT_EQ(harness.step(), (Rows{{2, 0, 30, 1}, {3, 0, 4, 1}}));
+}
+
+TEST(Scheduler, ProposesWhatFollowedBefore) {
+  SchedulerLimits guessing = limits();
+  guessing.max_proposed = 3;
+  Harness harness(guessing);
+  Request repeated = request(10, 100);
+  for (std::int32_t row = 10; row < 13; ++row) {
+    repeated.prompt.token_ids.push_back(100 + row - 10);
+    repeated.prompt.positions.push_back(row);
+  }
+  repeated.prompt.next_position = 13;
+  repeated.max_tokens = 6;
+  harness.add(std::move(repeated));
+  harness.step(103);  // the prompt ends with 100 101 102, as it began
+  harness.scheduler.admit();
+  EXPECT_EQ(harness.scheduler.schedule_rows(), (Rows{{1, 13, 4, 4}}));
+  EXPECT_EQ(harness.at(1).proposal, (std::vector<std::int32_t>{104, 105, 106}));
 }
 
 }  // namespace

@@ -5,32 +5,86 @@
 
 namespace cardloom {
 
-Sequence::Sequence(std::uint64_t id, Request request)
+Sequence::Sequence(std::uint64_t id, Request request, const SequenceOptions& options)
     : stop(request.stop_ids, request.max_tokens),
       id_(id),
       request_(std::move(request)),
+      block_size_(options.block_size),
       num_prompt_rows_(static_cast<std::int64_t>(request_.prompt.token_ids.size())),
+      max_rows_(options.context_tokens),
       tokens_(request_.prompt.token_ids) {
+  const std::int64_t max_tokens = request_.max_tokens;
+  if (max_tokens > 0 && max_tokens < max_rows_ - num_prompt_rows_) {
+    max_rows_ = num_prompt_rows_ + max_tokens;
+  }
   times.prompt_rows = num_prompt_rows_;
+  hash_pictures();
+  while ((static_cast<std::int64_t>(block_keys_.size()) + 1) * block_size_ <= num_prompt_rows_) {
+    hash_next_block();
+  }
+}
+
+void Sequence::hash_pictures() {
+  Prompt& prompt = request_.prompt;
+  for (Tensor& image : prompt.images) {
+    ContentHasher hasher;
+    hasher.add(request_.cache_salt);
+    // Who keeps the encoded rows must see them encoded: such a picture is shared with nobody.
+    hasher.add(request_.prompt_logits ? id_ : std::uint64_t{0});
+    hasher.add(
+        std::as_bytes(std::span(image.view().data, static_cast<std::size_t>(image.size_bytes()))));
+    pictures.push_back(
+        {.key = hasher.finish(), .pixels = std::make_shared<const Tensor>(std::move(image))});
+  }
+  for (const ImageSpan& span : prompt.image_spans) {
+    std::int64_t& end = pictures[static_cast<std::size_t>(span.image)].end_row;
+    end = std::max(end, span.end);
+  }
+}
+
+/// Chained: the key before, then each row as (token, position), a picture's row as (no token,
+/// position, row of the picture, its key). Ids are never negative, so no text reads as a picture.
+void Sequence::hash_next_block() {
+  constexpr std::uint32_t kNoToken = 0xffffffffU;
+  const std::int64_t begin = static_cast<std::int64_t>(block_keys_.size()) * block_size_;
+  ContentHasher hasher;
+  if (block_keys_.empty()) {
+    hasher.add(request_.cache_salt);
+  } else {
+    hasher.add(block_keys_.back());
+  }
+  const std::vector<ImageSpan>& spans = request_.prompt.image_spans;
+  auto span = std::partition_point(spans.begin(), spans.end(),
+                                   [&](const ImageSpan& each) { return each.end <= begin; });
+  for (std::int64_t row = begin; row < begin + block_size_; ++row) {
+    if (span != spans.end() && row >= span->end) ++span;
+    const auto place = static_cast<std::uint32_t>(position(row));
+    if (span != spans.end() && row >= span->begin) {
+      hasher.add(kNoToken);
+      hasher.add(place);
+      hasher.add(static_cast<std::uint64_t>(row - span->begin));
+      hasher.add(pictures[static_cast<std::size_t>(span->image)].key);
+    } else {
+      hasher.add(static_cast<std::uint32_t>(tokens_[static_cast<std::size_t>(row)]));
+      hasher.add(place);
+    }
+  }
+  block_keys_.push_back(hasher.finish());
+}
+
+const ContentHash& Sequence::block_key(std::int64_t block) {
+  while (static_cast<std::int64_t>(block_keys_.size()) <= block) hash_next_block();
+  return block_keys_[static_cast<std::size_t>(block)];
+}
+
+std::int32_t Sequence::token(std::int64_t row) const {
+  if (row < num_rows()) return tokens_[static_cast<std::size_t>(row)];
+  return proposal[static_cast<std::size_t>(row - num_rows())];
 }
 
 std::int32_t Sequence::position(std::int64_t row) const {
   if (row < num_prompt_rows_) return request_.prompt.positions[static_cast<std::size_t>(row)];
   return request_.prompt.next_position + static_cast<std::int32_t>(row - num_prompt_rows_);
-}
-
-SequenceNeed Sequence::need() const {
-  return {.num_prompt_rows = num_prompt_rows_,
-          .num_rows = num_rows(),
-          .num_cached_rows = num_cached_rows,
-          .num_pictures = static_cast<std::int64_t>(request_.prompt.images.size()),
-          .num_encoded_pictures = num_encoded_pictures,
-          .wants_prompt_logits = request_.prompt_logits,
-          .last_step = last_step};
-}
-
-Tensor Sequence::take_picture(std::int64_t index) {
-  return std::exchange(request_.prompt.images[static_cast<std::size_t>(index)], Tensor());
 }
 
 namespace {
@@ -44,7 +98,7 @@ void append_image_rows(StepPlan& plan, const Sequence& sequence, const Scheduled
     const std::int64_t end = std::min(span.end, rows.first_row + rows.num_rows);
     if (begin >= end) continue;
     plan.image_rows.push_back({.first_row = step_row + begin - rows.first_row,
-                               .slot = sequence.picture_slots[static_cast<std::size_t>(span.image)],
+                               .slot = sequence.pictures[static_cast<std::size_t>(span.image)].slot,
                                .begin = begin - span.begin,
                                .end = end - span.begin});
   }
@@ -58,7 +112,7 @@ void append_rows(StepPlan& plan, const Sequence& sequence, const ScheduledRows& 
   const std::int32_t number = plan.token_sequences.empty() ? 0 : plan.token_sequences.back() + 1;
   for (std::int64_t row = rows.first_row; row < rows.first_row + rows.num_rows; ++row) {
     const std::int64_t block = sequence.block_table[static_cast<std::size_t>(row / block_size)];
-    plan.token_ids.push_back(sequence.tokens()[static_cast<std::size_t>(row)]);
+    plan.token_ids.push_back(sequence.token(row));
     plan.positions.push_back(sequence.position(row));
     plan.slot_mapping.push_back(block * block_size + row % block_size);
     plan.token_sequences.push_back(number);

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -58,25 +60,85 @@ class Ranking {
   std::size_t num_sorted_ = 0;
 };
 
-/// All logits but NaN, after the penalty.
-std::vector<Candidate> penalised(std::span<const float> logits, double repetition_penalty,
-                                 std::span<const std::int32_t> previous_tokens) {
-  std::vector<Candidate> candidates(logits.size());
-  for (std::size_t id = 0; id < logits.size(); ++id) {
-    candidates[id] = {logits[id], static_cast<std::int32_t>(id)};
+/// Whether something moves single logits before they are compared.
+bool moves_logits(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.presence_penalty != 0 ||
+         params.frequency_penalty != 0 || !params.logit_bias.empty();
+}
+
+/// The logit of `id`, or nullptr if there is none.
+float* logit_of(std::span<float> logits, std::int32_t id) {
+  return id >= 0 && static_cast<std::size_t>(id) < logits.size()
+             ? &logits[static_cast<std::size_t>(id)]
+             : nullptr;
+}
+
+void penalise_repetition(std::span<float> logits, double repetition_penalty,
+                         std::span<const std::int32_t> tokens) {
+  const auto penalty = static_cast<float>(repetition_penalty);  // f32 arithmetic, as torch's
+  std::vector<bool> seen(logits.size());
+  for (const std::int32_t id : tokens) {
+    float* const logit = logit_of(logits, id);
+    if (logit == nullptr || seen[static_cast<std::size_t>(id)]) continue;
+    seen[static_cast<std::size_t>(id)] = true;
+    *logit = *logit < 0 ? *logit * penalty : *logit / penalty;
   }
-  if (repetition_penalty != 1) {
-    const auto penalty = static_cast<float>(repetition_penalty);  // f32 arithmetic, as torch's
-    std::vector<bool> seen(logits.size());
-    for (const std::int32_t id : previous_tokens) {
-      if (id < 0 || static_cast<std::size_t>(id) >= logits.size()) continue;
-      if (seen[static_cast<std::size_t>(id)]) continue;
-      seen[static_cast<std::size_t>(id)] = true;
-      float& logit = candidates[static_cast<std::size_t>(id)].logit;
-      logit = logit < 0 ? logit * penalty : logit / penalty;
+}
+
+void penalise_generated(std::span<float> logits, const SamplingParams& params,
+                        std::span<const std::int32_t> generated) {
+  std::vector<std::int32_t> sorted(generated.begin(), generated.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (auto first = sorted.begin(); first != sorted.end();) {
+    const auto last = std::upper_bound(first, sorted.end(), *first);
+    if (float* const logit = logit_of(logits, *first)) {
+      const auto times = static_cast<double>(last - first);
+      *logit =
+          static_cast<float>(*logit - (params.presence_penalty + params.frequency_penalty * times));
+    }
+    first = last;
+  }
+}
+
+std::vector<float> moved(std::span<const float> logits, const SamplingParams& params,
+                         const SamplingContext& context) {
+  std::vector<float> result(logits.begin(), logits.end());
+  for (const LogitBias& entry : params.logit_bias) {
+    if (float* const logit = logit_of(result, entry.id)) {
+      *logit = static_cast<float>(*logit + entry.bias);
     }
   }
-  std::erase_if(candidates, [](const Candidate& candidate) { return std::isnan(candidate.logit); });
+  if (params.repetition_penalty != 1) {
+    penalise_repetition(result, params.repetition_penalty, context.tokens);
+  }
+  if (params.presence_penalty != 0 || params.frequency_penalty != 0) {
+    const auto num_tokens = static_cast<std::int64_t>(context.tokens.size());
+    const std::int64_t num_prompt =
+        std::clamp<std::int64_t>(context.num_prompt_tokens, 0, num_tokens);
+    penalise_generated(result, params,
+                       context.tokens.subspan(static_cast<std::size_t>(num_prompt)));
+  }
+  return result;
+}
+
+/// All tokens, or those of a mask, in order of id.
+std::vector<Candidate> candidates_of(std::span<const float> logits, const TokenMask* allowed) {
+  std::vector<Candidate> candidates;
+  if (allowed == nullptr) {
+    candidates.resize(logits.size());
+    for (std::size_t id = 0; id < logits.size(); ++id) {
+      candidates[id] = {logits[id], static_cast<std::int32_t>(id)};
+    }
+    return candidates;
+  }
+  const std::vector<std::uint64_t>& words = allowed->words();
+  for (std::size_t word = 0; word < words.size(); ++word) {
+    for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) {
+      const std::size_t id = word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+      if (id >= logits.size()) return candidates;  // a mask may be made for a padded vocabulary
+      candidates.push_back({logits[id], static_cast<std::int32_t>(id)});
+    }
+  }
   return candidates;
 }
 
@@ -103,22 +165,39 @@ double keep_top_p(Ranking& ranking, const Softmax& softmax, double top_p, double
   return kept;
 }
 
+/// The same for candidates with a weight of at least `min_p`, the largest being 1.
+double keep_min_p(Ranking& ranking, const Softmax& softmax, double min_p, std::size_t& num_kept) {
+  double kept = 0;
+  for (std::size_t rank = 0; rank < num_kept; ++rank) {
+    const double weight = softmax.weight(ranking.at(rank).logit);
+    if (weight < min_p)
+      num_kept = rank;
+    else
+      kept += weight;
+  }
+  return kept;
+}
+
 std::int32_t draw(std::vector<Candidate> candidates, const SamplingParams& params, double number) {
   const Softmax softmax{std::min_element(candidates.begin(), candidates.end(), comes_first)->logit,
                         params.temperature};
   // Sums go in order of id or of rank, so that their last bit depends on the logits alone.
   double total = 0;
-  for (const Candidate& candidate : candidates) total += softmax.weight(candidate.logit);
+  const bool cuts =
+      params.top_k > 0 && static_cast<std::uint64_t>(params.top_k) < candidates.size();
+  if (!cuts) {
+    for (const Candidate& candidate : candidates) total += softmax.weight(candidate.logit);
+  }
   Ranking ranking(std::move(candidates));
-  if (params.top_k > 0 && static_cast<std::uint64_t>(params.top_k) < ranking.size()) {
+  if (cuts) {
     ranking.keep(static_cast<std::size_t>(params.top_k));
-    total = 0;
     for (std::size_t rank = 0; rank < ranking.size(); ++rank) {
       total += softmax.weight(ranking.at(rank).logit);
     }
   }
   std::size_t num_kept = ranking.size();
   if (params.top_p < 1) total = keep_top_p(ranking, softmax, params.top_p, total, num_kept);
+  if (params.min_p > 0) total = keep_min_p(ranking, softmax, params.min_p, num_kept);
   double below = 0;
   for (std::size_t rank = 0; rank < num_kept; ++rank) {
     below += softmax.weight(ranking.at(rank).logit);
@@ -128,13 +207,40 @@ std::int32_t draw(std::vector<Candidate> candidates, const SamplingParams& param
   return ranking.at(0).id;
 }
 
-[[noreturn]] void throw_no_number(std::int64_t num_logits, std::uint64_t position,
-                                  Location caller) {
-  throw_error(ErrorCode::kDataLoss, fmt::format("all {} logits are NaN", num_logits),
-              fmt::format("of the token at position {}", position),
-              "run again with CARDLOOM_LAUNCH_BLOCKING=2, which names the first operator whose "
-              "output is no number",
-              caller);
+std::string at_position(std::uint64_t position) {
+  return fmt::format("of the token at position {}", position);
+}
+
+/// Leaves out what cannot be chosen: NaN and forbidden ids. Throws, by name, if nothing is left.
+void keep_choosable(std::vector<Candidate>& candidates, std::int64_t num_logits,
+                    const SamplingContext& context, std::uint64_t position, Location caller) {
+  if (candidates.empty() && context.allowed != nullptr) {
+    throw_error(ErrorCode::kInternal,
+                fmt::format("the constraint allows none of {} tokens", num_logits),
+                at_position(position), "leave the constraint out, and report this", caller);
+  }
+  const std::size_t num_allowed = candidates.size();
+  std::erase_if(candidates, [](const Candidate& candidate) { return std::isnan(candidate.logit); });
+  if (candidates.empty()) {
+    throw_error(ErrorCode::kDataLoss,
+                context.allowed == nullptr
+                    ? fmt::format("all {} logits are NaN", num_logits)
+                    : fmt::format("all {} logits that may be chosen are NaN", num_allowed),
+                at_position(position),
+                "run again with CARDLOOM_LAUNCH_BLOCKING=2, which names the first operator whose "
+                "output is no number",
+                caller);
+  }
+  if (context.forbidden_ids.empty()) return;
+  std::erase_if(candidates, [&](const Candidate& candidate) {
+    return std::find(context.forbidden_ids.begin(), context.forbidden_ids.end(), candidate.id) !=
+           context.forbidden_ids.end();
+  });
+  if (candidates.empty()) {
+    throw_error(ErrorCode::kInvalidArgument,
+                "only stop ids may come next, but min_tokens asks for more tokens",
+                at_position(position), "ask for a smaller min_tokens", caller);
+  }
 }
 
 /// `candidates` are in order of id, and at least one.
@@ -148,36 +254,44 @@ std::int32_t choose(std::vector<Candidate> candidates, const SamplingParams& par
 
 }  // namespace
 
-std::int64_t candidates_needed(const SamplingParams& params) {
-  if (params.repetition_penalty != 1) return 0;
-  if (params.temperature == 0) return 1;
-  return params.top_k >= 1 && params.top_k < kMaxCandidates ? params.top_k + 1 : 0;
+std::int64_t candidates_needed(const SamplingParams& params, bool has_constraint,
+                               std::int64_t num_forbidden) {
+  if (has_constraint || moves_logits(params) || params.num_logprobs >= 0) return 0;
+  if (params.temperature != 0 && (params.top_k < 1 || params.top_k >= kMaxCandidates)) return 0;
+  const std::int64_t count = params.temperature == 0 ? 1 : params.top_k + 1;
+  return num_forbidden <= kMaxCandidates - count ? count + num_forbidden : 0;
 }
 
-std::int32_t sample(std::span<const float> logits, const SamplingParams& params,
-                    std::span<const std::int32_t> previous_tokens, std::uint64_t position,
-                    Location caller) {
+SampledToken sample(std::span<const float> logits, const SamplingParams& params,
+                    const SamplingContext& context, std::uint64_t position, Location caller) {
   validate(params, caller).or_throw();
   if (logits.empty() ||
       logits.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
     throw_error(ErrorCode::kInvalidArgument,
                 fmt::format("cannot choose a token from {} logits", logits.size()), {}, {}, caller);
   }
-  std::vector<Candidate> candidates = penalised(logits, params.repetition_penalty, previous_tokens);
-  if (candidates.empty()) {
-    throw_no_number(static_cast<std::int64_t>(logits.size()), position, caller);
-  }
-  return choose(std::move(candidates), params, position);
+  std::vector<Candidate> candidates =
+      moves_logits(params) ? candidates_of(moved(logits, params, context), context.allowed)
+                           : candidates_of(logits, context.allowed);
+  keep_choosable(candidates, static_cast<std::int64_t>(logits.size()), context, position, caller);
+  SampledToken token{.id = choose(std::move(candidates), params, position)};
+  if (params.num_logprobs >= 0) token.logprobs = logprobs_of(logits, token.id, params.num_logprobs);
+  return token;
 }
 
-std::int32_t sample_candidates(std::vector<Candidate> candidates, std::int64_t num_logits,
-                               const SamplingParams& params, std::uint64_t position,
-                               Location caller) {
+SampledToken sample_candidates(std::vector<Candidate> candidates, std::int64_t num_logits,
+                               const SamplingParams& params, const SamplingContext& context,
+                               std::uint64_t position, Location caller) {
   validate(params, caller).or_throw();
-  if (candidates.empty()) throw_no_number(num_logits, position, caller);
+  const auto num_forbidden = static_cast<std::int64_t>(context.forbidden_ids.size());
+  if (candidates_needed(params, context.allowed != nullptr, num_forbidden) == 0) {
+    throw_error(ErrorCode::kInternal, "the largest logits are not enough to choose a token from",
+                at_position(position), {}, caller);
+  }
   std::sort(candidates.begin(), candidates.end(),
             [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  return choose(std::move(candidates), params, position);
+  keep_choosable(candidates, num_logits, context, position, caller);
+  return {.id = choose(std::move(candidates), params, position)};
 }
 
 }  // namespace cardloom

@@ -7,6 +7,8 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
+#include <span>
 #include <vector>
 
 #include "cardloom/base/error.h"
@@ -26,12 +28,22 @@ std::vector<float> logits_of(const std::vector<double>& probabilities) {
   return logits;
 }
 
+/// The token that follows `previous` of a prompt.
+std::int32_t choose(std::span<const float> logits, const SamplingParams& params,
+                    const std::vector<std::int32_t>& previous, std::uint64_t position) {
+  return sample(
+             logits, params,
+             {.tokens = previous, .num_prompt_tokens = static_cast<std::int64_t>(previous.size())},
+             position)
+      .id;
+}
+
 std::map<std::int32_t, int> count(const std::vector<float>& logits, const SamplingParams& params,
                                   int num_draws,
                                   const std::vector<std::int32_t>& previous = kNothing) {
   std::map<std::int32_t, int> counts;
   for (int position = 0; position < num_draws; ++position) {
-    ++counts[sample(logits, params, previous, static_cast<std::uint64_t>(position))];
+    ++counts[choose(logits, params, previous, static_cast<std::uint64_t>(position))];
   }
   return counts;
 }
@@ -49,16 +61,16 @@ double chi_square(const std::map<std::int32_t, int>& counts,
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndTheLowestIdOfEquals) {
-  EXPECT_EQ(sample(std::vector<float>{1, 5, 5, 2}, {}, kNothing, 0), 1);
-  EXPECT_EQ(sample(std::vector<float>{-3}, {}, kNothing, 0), 0);
-  EXPECT_EQ(sample(std::vector<float>{0.0F, -0.0F}, {}, kNothing, 0), 0);
-  EXPECT_EQ(sample(std::vector<float>{-0.0F, 0.0F}, {}, kNothing, 0), 0);
-  EXPECT_EQ(sample(std::vector<float>{-kInf, -kInf}, {}, kNothing, 0), 0);
-  EXPECT_EQ(sample(std::vector<float>{1, kInf, kInf}, {}, kNothing, 0), 1);
+  EXPECT_EQ(choose(std::vector<float>{1, 5, 5, 2}, {}, kNothing, 0), 1);
+  EXPECT_EQ(choose(std::vector<float>{-3}, {}, kNothing, 0), 0);
+  EXPECT_EQ(choose(std::vector<float>{0.0F, -0.0F}, {}, kNothing, 0), 0);
+  EXPECT_EQ(choose(std::vector<float>{-0.0F, 0.0F}, {}, kNothing, 0), 0);
+  EXPECT_EQ(choose(std::vector<float>{-kInf, -kInf}, {}, kNothing, 0), 0);
+  EXPECT_EQ(choose(std::vector<float>{1, kInf, kInf}, {}, kNothing, 0), 1);
 }
 
 TEST(Sampler, NanIsNeverChosen) {
-  EXPECT_EQ(sample(std::vector<float>{kNan, -kInf, kNan}, {}, kNothing, 0), 1);
+  EXPECT_EQ(choose(std::vector<float>{kNan, -kInf, kNan}, {}, kNothing, 0), 1);
   const auto counts = count({kNan, 0, kNan, 0}, {.temperature = 1}, 100);
   EXPECT_EQ(counts.size(), 2U);
   EXPECT_TRUE(counts.contains(1));
@@ -68,7 +80,7 @@ TEST(Sampler, NanIsNeverChosen) {
 TEST(Sampler, OnlyNanIsANamedError) {
   for (const double temperature : {0.0, 1.0}) {
     try {
-      (void)sample(std::vector<float>{kNan, kNan}, {.temperature = temperature}, kNothing, 17);
+      (void)choose(std::vector<float>{kNan, kNan}, {.temperature = temperature}, kNothing, 17);
       FAIL();
     } catch (const Exception& failure) {
       EXPECT_EQ(failure.error().code, ErrorCode::kDataLoss);
@@ -79,8 +91,8 @@ TEST(Sampler, OnlyNanIsANamedError) {
 }
 
 TEST(Sampler, RefusesNoLogitsAndBadParams) {
-  EXPECT_THROW((void)sample({}, {}, kNothing, 0), Exception);
-  EXPECT_THROW((void)sample(std::vector<float>{1}, {.top_p = 0}, kNothing, 0), Exception);
+  EXPECT_THROW((void)choose({}, {}, kNothing, 0), Exception);
+  EXPECT_THROW((void)choose(std::vector<float>{1}, {.top_p = 0}, kNothing, 0), Exception);
 }
 
 TEST(Sampler, InfiniteLogitsTakeAllTheProbability) {
@@ -94,13 +106,13 @@ TEST(Sampler, InfiniteLogitsTakeAllTheProbability) {
 TEST(Sampler, PenaltyDividesPositiveAndMultipliesNegativeLogitsOnce) {
   const SamplingParams params{.repetition_penalty = 2};
   const std::vector<float> logits{4, 3, 2.5F};
-  EXPECT_EQ(sample(logits, params, kNothing, 0), 0);
-  EXPECT_EQ(sample(logits, params, std::vector<std::int32_t>{0, 0, 0}, 0), 1);  // 2, 3, 2.5
-  EXPECT_EQ(sample(logits, params, std::vector<std::int32_t>{1, 0}, 0), 2);     // 2, 1.5, 2.5
-  EXPECT_EQ(sample(std::vector<float>{-1, -1.5F}, params, std::vector<std::int32_t>{0}, 0), 1);
+  EXPECT_EQ(choose(logits, params, kNothing, 0), 0);
+  EXPECT_EQ(choose(logits, params, std::vector<std::int32_t>{0, 0, 0}, 0), 1);  // 2, 3, 2.5
+  EXPECT_EQ(choose(logits, params, std::vector<std::int32_t>{1, 0}, 0), 2);     // 2, 1.5, 2.5
+  EXPECT_EQ(choose(std::vector<float>{-1, -1.5F}, params, std::vector<std::int32_t>{0}, 0), 1);
   // Once only: twice would give 4 / 4 = 1 < 1.5.
-  EXPECT_EQ(sample(std::vector<float>{4, 1.5F}, params, std::vector<std::int32_t>{0, 0}, 0), 0);
-  EXPECT_EQ(sample(logits, params, std::vector<std::int32_t>{-1, 3, 1 << 30}, 0), 0);
+  EXPECT_EQ(choose(std::vector<float>{4, 1.5F}, params, std::vector<std::int32_t>{0, 0}, 0), 0);
+  EXPECT_EQ(choose(logits, params, std::vector<std::int32_t>{-1, 3, 1 << 30}, 0), 0);
 }
 
 TEST(Sampler, DrawsFollowTheSoftmax) {
@@ -166,16 +178,16 @@ TEST(Sampler, SeedAndPositionAloneDecideTheDraw) {
   std::vector<std::int32_t> forwards;
   std::vector<std::int32_t> backwards;
   for (std::uint64_t position = 0; position < 50; ++position) {
-    forwards.push_back(sample(logits, {.temperature = 1, .seed = 9}, kNothing, position));
+    forwards.push_back(choose(logits, {.temperature = 1, .seed = 9}, kNothing, position));
   }
   for (std::uint64_t position = 50; position-- > 0;) {
     backwards.insert(backwards.begin(),
-                     sample(logits, {.temperature = 1, .seed = 9}, kNothing, position));
+                     choose(logits, {.temperature = 1, .seed = 9}, kNothing, position));
   }
   EXPECT_EQ(forwards, backwards);
   std::vector<std::int32_t> other;
   for (std::uint64_t position = 0; position < 50; ++position) {
-    other.push_back(sample(logits, {.temperature = 1, .seed = 10}, kNothing, position));
+    other.push_back(choose(logits, {.temperature = 1, .seed = 10}, kNothing, position));
   }
   EXPECT_NE(forwards, other);
 }
@@ -211,9 +223,202 @@ TEST(Sampler, LargeVocabularyIsCutWhereTheDefinitionCutsIt) {
   const float threshold = sorted[static_cast<std::size_t>(num_kept - 1)];
   for (std::uint64_t position = 0; position < 30; ++position) {
     const std::int32_t id =
-        sample(logits, {.temperature = 1, .top_p = 0.01, .seed = 11}, kNothing, position);
+        choose(logits, {.temperature = 1, .top_p = 0.01, .seed = 11}, kNothing, position);
     EXPECT_GE(logits[static_cast<std::size_t>(id)], threshold);
   }
+}
+
+TokenMask mask_of(std::int32_t size, const std::vector<std::int32_t>& ids) {
+  TokenMask mask(size);
+  for (const std::int32_t id : ids) mask.insert(id);
+  return mask;
+}
+
+std::string refusal(const std::vector<float>& logits, const SamplingContext& context,
+                    ErrorCode code) {
+  try {
+    (void)sample(logits, {}, context, 3);
+  } catch (const Exception& failure) {
+    EXPECT_EQ(failure.error().code, code);
+    EXPECT_EQ(failure.error().detail, "of the token at position 3");
+    return failure.error().message;
+  }
+  return "none";
+}
+
+TEST(Sampler, OnlyAllowedTokensAreChosen) {
+  std::vector<float> logits(200);
+  for (std::size_t id = 0; id < logits.size(); ++id) logits[id] = static_cast<float>(id) * 0.01F;
+  const std::set<std::int32_t> ids{0, 1, 63, 64, 65, 127, 128, 191, 199};
+  // A mask for fewer or more tokens than there are logits, as a padded vocabulary makes them.
+  for (const std::int32_t size : {200, 256, 1000}) {
+    TokenMask mask = mask_of(size, {ids.begin(), ids.end()});
+    if (size > 200) mask.insert(200);
+    const SamplingContext context{.allowed = &mask};
+    EXPECT_EQ(sample(logits, {}, context, 0).id, 199);
+    std::set<std::int32_t> chosen;
+    for (std::uint64_t position = 0; position < 500; ++position) {
+      chosen.insert(sample(logits, {.temperature = 1}, context, position).id);
+    }
+    EXPECT_EQ(chosen, ids);
+  }
+  const TokenMask small = mask_of(3, {1, 2});
+  EXPECT_EQ(sample(logits, {}, {.allowed = &small}, 0).id, 2);
+}
+
+TEST(Sampler, AMaskOfAllChangesNothing) {
+  std::vector<float> logits;
+  std::uint32_t state = 7;
+  TokenMask mask(130);
+  for (std::int32_t id = 0; id < 130; ++id) {
+    state = state * 1664525U + 1013904223U;
+    logits.push_back(static_cast<float>(state >> 20) * 0x1p-9F);
+    mask.insert(id);
+  }
+  const SamplingParams params{.temperature = 1.5, .top_k = 70, .top_p = 0.95};
+  for (std::uint64_t position = 0; position < 200; ++position) {
+    EXPECT_EQ(sample(logits, params, {.allowed = &mask}, position).id,
+              choose(logits, params, kNothing, position));
+  }
+}
+
+TEST(Sampler, ForbiddenIdsAreNotChosen) {
+  const std::vector<float> logits{1, 9, 8, 2};
+  const std::vector<std::int32_t> forbidden{2, 1, -4, 99};
+  EXPECT_EQ(sample(logits, {}, {.forbidden_ids = forbidden}, 0).id, 3);
+  const TokenMask mask = mask_of(4, {0, 1});
+  EXPECT_EQ(sample(logits, {}, {.allowed = &mask, .forbidden_ids = forbidden}, 0).id, 0);
+}
+
+TEST(Sampler, NothingToChooseFromIsANamedError) {
+  const TokenMask none(4);
+  const TokenMask beyond = mask_of(64, {40});
+  const TokenMask two = mask_of(4, {1, 2});
+  const std::vector<std::int32_t> stops{1, 2};
+  const std::vector<float> logits{1, 2, 3, 4};
+  for (const TokenMask* mask : {&none, &beyond}) {
+    EXPECT_EQ(refusal(logits, {.allowed = mask}, ErrorCode::kInternal),
+              "the constraint allows none of 4 tokens");
+  }
+  EXPECT_EQ(refusal(logits, {.allowed = &two, .forbidden_ids = stops}, ErrorCode::kInvalidArgument),
+            "only stop ids may come next, but min_tokens asks for more tokens");
+  EXPECT_EQ(refusal({0, kNan, kNan, 1}, {.allowed = &two}, ErrorCode::kDataLoss),
+            "all 2 logits that may be chosen are NaN");
+  EXPECT_EQ(refusal({kNan, 1, 2, kNan}, {.forbidden_ids = stops}, ErrorCode::kInvalidArgument),
+            "only stop ids may come next, but min_tokens asks for more tokens");
+}
+
+TEST(Sampler, BiasIsAddedBeforePenalties) {
+  const std::vector<float> logits{1, 2, 3};
+  EXPECT_EQ(choose(logits, {.logit_bias = {{0, 2.5}}}, kNothing, 0), 0);
+  EXPECT_EQ(choose(logits, {.logit_bias = {{2, -100}}}, kNothing, 0), 1);
+  EXPECT_EQ(choose(logits, {.logit_bias = {{0, 1}, {0, 1.5}}}, kNothing, 0), 0);  // 3.5
+  EXPECT_EQ(choose(logits, {.logit_bias = {{3, 100}, {1 << 30, 100}}}, kNothing, 0), 2);
+  // (1 + 5) / 3 = 2 < 3; the other way round it would be 1 / 3 + 5.
+  const SamplingParams both{.repetition_penalty = 3, .logit_bias = {{0, 5}}};
+  EXPECT_EQ(choose(logits, both, {0}, 0), 2);
+  EXPECT_EQ(choose(logits, both, {}, 0), 0);
+}
+
+TEST(Sampler, BiasMultipliesOdds) {
+  constexpr int kDraws = 40'000;
+  const SamplingParams params{.temperature = 1, .logit_bias = {{0, std::log(3.0)}}, .seed = 21};
+  EXPECT_LT(chi_square(count({0, 0}, params, kDraws), {{0, 0.75}, {1, 0.25}}, kDraws), 10.9);
+}
+
+/// The token that follows `tokens`, of which the first `num_prompt` are the prompt.
+std::int32_t choose_after(const std::vector<float>& logits, const SamplingParams& params,
+                          const std::vector<std::int32_t>& tokens, std::int64_t num_prompt) {
+  return sample(logits, params, {.tokens = tokens, .num_prompt_tokens = num_prompt}, 0).id;
+}
+
+TEST(Sampler, PresencePenaltyCountsGeneratedTokensOnce) {
+  const std::vector<float> logits{4, 3.5F, 1};
+  const SamplingParams params{.presence_penalty = 1};
+  EXPECT_EQ(choose_after(logits, params, {0, 0, 0}, 3), 0);  // of the prompt
+  EXPECT_EQ(choose_after(logits, params, {5, 0}, 1), 1);     // 3, 3.5
+  EXPECT_EQ(choose_after(logits, params, {0, 0, 1}, 0), 0);  // 3, 2.5
+  EXPECT_EQ(choose_after(logits, params, {0, -1, 3, 1 << 30}, 1), 0);
+  EXPECT_EQ(choose_after({1, 2}, {.presence_penalty = -2}, {0}, 0), 0);  // 3, 2
+}
+
+TEST(Sampler, FrequencyPenaltyCountsEachTime) {
+  const std::vector<float> logits{4, 3.2F, 2.3F};
+  const SamplingParams params{.frequency_penalty = 0.5};
+  EXPECT_EQ(choose_after(logits, params, {0}, 0), 0);                 // 3.5, 3.2, 2.3
+  EXPECT_EQ(choose_after(logits, params, {0, 1, 0}, 0), 0);           // 3, 2.7, 2.3
+  EXPECT_EQ(choose_after(logits, params, {0, 2, 0, 1, 0, 1}, 0), 0);  // 2.5, 2.2, 1.8
+  EXPECT_EQ(choose_after(logits, params, {0, 0, 1, 0, 1, 0}, 0), 2);  // 2, 2.2, 2.3
+  EXPECT_EQ(choose_after(logits, params, {0, 0, 0, 0, 1, 0}, 4), 0);  // 3.5, 2.7, 2.3
+  // With both: 4 - (1 + 2 * 0.5) = 2 < 3.2.
+  EXPECT_EQ(choose_after(logits, {.presence_penalty = 1, .frequency_penalty = 0.5}, {0, 0}, 0), 1);
+}
+
+TEST(Sampler, RepetitionPenaltyComesBeforePresencePenalty) {
+  // 4 / 2 - 1 = 1 < 1.2; the other way round (4 - 1) / 2 = 1.5.
+  EXPECT_EQ(choose_after({4, 1.2F}, {.repetition_penalty = 2, .presence_penalty = 1}, {0}, 0), 1);
+}
+
+TEST(Sampler, MinPKeepsWhatIsLikelyEnough) {
+  constexpr int kDraws = 40'000;
+  const auto logits = logits_of({0.1, 0.2, 0.3, 0.4});
+  EXPECT_LT(chi_square(count(logits, {.temperature = 1, .min_p = 0.7, .seed = 6}, kDraws),
+                       {{2, 3. / 7}, {3, 4. / 7}}, kDraws),
+            10.9);
+  EXPECT_EQ(count(logits, {.temperature = 1, .min_p = 0.2}, 2000).size(), 4U);
+  EXPECT_EQ(count({1, 2, 2, 2}, {.temperature = 1, .min_p = 1}, 200).size(), 3U);
+  // Of the temperature's probabilities: 1 : 4 : 9 : 16, so 0.5 keeps 9 and 16.
+  EXPECT_EQ(count(logits, {.temperature = 0.5, .min_p = 0.5}, 500).size(), 2U);
+  EXPECT_EQ(count(logits, {.temperature = 0.5, .min_p = 0.6}, 500).size(), 1U);
+  EXPECT_EQ(count({kInf, 3, kInf}, {.temperature = 1, .min_p = 0.01}, 200).size(), 2U);
+}
+
+TEST(Sampler, MinPIsTakenOfWhatTopKAndTopPLeft) {
+  const auto logits = logits_of({0.1, 0.2, 0.3, 0.4});
+  // 0.4 + 0.3 >= 0.5 and both pass min_p; min_p first would make them 4/7 >= 0.5 and 3/7.
+  EXPECT_EQ(count(logits, {.temperature = 1, .top_p = 0.5, .min_p = 0.7}, 500).size(), 2U);
+  EXPECT_EQ(count(logits, {.temperature = 1, .top_k = 1, .min_p = 0.1}, 200).size(), 1U);
+  EXPECT_EQ(count(logits, {.temperature = 1, .top_k = 3, .min_p = 0.6}, 500).size(), 2U);
+}
+
+TEST(Logprobs, AreLnSoftmaxOfTheRawLogits) {
+  const std::vector<float> logits{1, 3, kNan, 2, 3, -kInf};
+  const double sum = std::exp(1.) + 2 * std::exp(3.) + std::exp(2.);
+  const TokenLogprobs result = logprobs_of(logits, 3, 20);
+  EXPECT_EQ(result.chosen.id, 3);
+  EXPECT_NEAR(result.chosen.logprob, 2 - std::log(sum), 1e-12);
+  std::vector<std::int32_t> ids;
+  for (const TokenLogprob& top : result.top) ids.push_back(top.id);
+  EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 4, 3, 0, 5}));  // of equals the lower id; no NaN
+  EXPECT_NEAR(result.top[0].logprob, 3 - std::log(sum), 1e-12);
+  EXPECT_EQ(result.top[4].logprob, -std::numeric_limits<double>::infinity());
+  ids.clear();
+  for (const TokenLogprob& top : logprobs_of(logits, 0, 3).top) ids.push_back(top.id);
+  EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 4, 3}));
+  EXPECT_TRUE(logprobs_of(logits, 0, 0).top.empty());
+  EXPECT_EQ(logprobs_of(logits, 2, 0).chosen.logprob, -std::numeric_limits<double>::infinity());
+  EXPECT_NEAR(logprobs_of(std::vector<float>{kInf, 1, kInf}, 0, 0).chosen.logprob, -std::log(2.),
+              1e-12);
+  EXPECT_THROW((void)logprobs_of(logits, 6, 0), Exception);
+  EXPECT_THROW((void)logprobs_of(logits, -1, 0), Exception);
+}
+
+TEST(Logprobs, AreThoseBeforeAllThatMovesTheChoice) {
+  const std::vector<float> logits{5, 4, 3};
+  const TokenMask mask = mask_of(3, {1, 2});
+  const SampledToken token =
+      sample(logits, {.presence_penalty = 2, .logit_bias = {{2, 9}}, .num_logprobs = 2},
+             {.allowed = &mask}, 0);
+  EXPECT_EQ(token.id, 2);
+  ASSERT_TRUE(token.logprobs.has_value());
+  const TokenLogprobs raw = logprobs_of(logits, 2, 2);
+  EXPECT_EQ(token.logprobs->chosen.id, 2);
+  EXPECT_EQ(token.logprobs->chosen.logprob, raw.chosen.logprob);
+  ASSERT_EQ(token.logprobs->top.size(), 2U);
+  EXPECT_EQ(token.logprobs->top[0].id, 0);
+  EXPECT_EQ(token.logprobs->top[0].logprob, raw.top[0].logprob);
+  EXPECT_FALSE(sample(logits, {}, {}, 0).logprobs.has_value());
+  EXPECT_TRUE(sample(logits, {.num_logprobs = 0}, {}, 0).logprobs->top.empty());
 }
 
 TEST(StopChecker, StopsAtAnyStopIdAndAtTheLimit) {
@@ -253,9 +458,27 @@ TEST(SamplerCandidates, AreAskedForWhereTheyAreEnough) {
   EXPECT_EQ(candidates_needed({.temperature = 1}), 0);
   EXPECT_EQ(candidates_needed({.temperature = 1, .top_p = 0.8}), 0);
   EXPECT_EQ(candidates_needed({.repetition_penalty = 1.1}), 0);
+  EXPECT_EQ(candidates_needed({.presence_penalty = 0.1}), 0);
+  EXPECT_EQ(candidates_needed({.frequency_penalty = -0.1}), 0);
+  EXPECT_EQ(candidates_needed({.logit_bias = {{1, 1}}}), 0);
+  EXPECT_EQ(candidates_needed({.num_logprobs = 0}), 0);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .min_p = 0.1}), 0);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_k = 5, .min_p = 0.1}), 6);
+  EXPECT_EQ(candidates_needed({}, true), 0);
+  EXPECT_EQ(candidates_needed({}, false, 3), 4);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_k = 60}, false, 4), kMaxCandidates);
+  EXPECT_EQ(candidates_needed({.temperature = 1, .top_k = 60}, false, 5), 0);
 }
 
-TEST(SamplerCandidates, GiveTheAnswerOfAllLogits) {
+TEST(SamplerCandidates, AreRefusedWhereTheyAreNotEnough) {
+  const TokenMask mask = mask_of(3, {1, 2});
+  const std::vector<Candidate> candidates{{1, 0}, {2, 1}};
+  EXPECT_THROW((void)sample_candidates(candidates, 3, {.num_logprobs = 0}, {}, 0), Exception);
+  EXPECT_THROW((void)sample_candidates(candidates, 3, {}, {.allowed = &mask}, 0), Exception);
+  EXPECT_EQ(sample_candidates(candidates, 3, {}, {}, 0).id, 1);
+}
+
+std::vector<float> coarse_logits() {
   std::vector<float> logits;
   std::uint32_t state = 1;
   for (int id = 0; id < 200; ++id) {
@@ -263,6 +486,11 @@ TEST(SamplerCandidates, GiveTheAnswerOfAllLogits) {
     logits.push_back(static_cast<float>(state >> 28) * 0.5F);  // 16 levels: many equals
   }
   logits[17] = kNan;
+  return logits;
+}
+
+TEST(SamplerCandidates, GiveTheAnswerOfAllLogits) {
+  const std::vector<float> logits = coarse_logits();
   std::vector<float> few_numbers(200, kNan);
   for (const std::size_t id : {3U, 80U, 81U, 199U}) few_numbers[id] = logits[id];
   std::vector<float> exact_k = few_numbers;  // as many numbers as top_k: nothing is cut off
@@ -271,21 +499,38 @@ TEST(SamplerCandidates, GiveTheAnswerOfAllLogits) {
     for (const SamplingParams& params :
          {SamplingParams{}, SamplingParams{.temperature = 0.7, .top_k = 5},
           SamplingParams{.temperature = 2, .top_k = 1},
+          SamplingParams{.temperature = 0.7, .top_k = 20, .min_p = 0.3},
           SamplingParams{.temperature = 1.3, .top_k = 64, .top_p = 0.9, .seed = 7}}) {
       for (const std::size_t num_parts : {1U, 2U, 3U, 8U}) {
         for (std::uint64_t position = 0; position < 100; ++position) {
           EXPECT_EQ(sample_candidates(candidates_of(row, candidates_needed(params), num_parts), 200,
-                                      params, position),
-                    sample(row, params, kNothing, position));
+                                      params, {}, position)
+                        .id,
+                    choose(row, params, kNothing, position));
         }
       }
     }
   }
 }
 
+TEST(SamplerCandidates, GiveTheAnswerOfAllLogitsWithoutForbiddenIds) {
+  std::vector<float> row = coarse_logits();
+  const std::vector<std::int32_t> forbidden{3, 80, 81, 199};
+  for (const std::size_t id : {3U, 80U, 199U}) row[id] = 50;  // they take places of candidates
+  const SamplingContext context{.forbidden_ids = forbidden};
+  for (const std::int64_t top_k : {0, 1, 5, 60}) {
+    const SamplingParams params{.temperature = top_k == 0 ? 0.0 : 1.0, .top_k = top_k};
+    const std::int64_t needed = candidates_needed(params, false, 4);
+    for (std::uint64_t position = 0; position < 100; ++position) {
+      EXPECT_EQ(sample_candidates(candidates_of(row, needed, 3), 200, params, context, position).id,
+                sample(row, params, context, position).id);
+    }
+  }
+}
+
 TEST(SamplerCandidates, NoneIsAnError) {
   try {
-    (void)sample_candidates({}, 200, {}, 9);
+    (void)sample_candidates({}, 200, {}, {}, 9);
     FAIL();
   } catch (const Exception& failure) {
     EXPECT_EQ(failure.error().message, "all 200 logits are NaN");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,9 @@ struct LogitBias {
   std::int32_t id = 0;
   double bias = 0;  ///< [-100, 100]
 };
+
+inline constexpr std::size_t kMaxLogitBiases = 1024;
+inline constexpr std::int64_t kMaxLogprobs = 20;  ///< as OpenAI's API
 
 /// How the next token is chosen from its logits. Order: constraint, logit bias, repetition,
 /// presence and frequency penalty, temperature, top-k, top-p, min-p.

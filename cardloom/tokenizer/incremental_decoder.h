@@ -21,6 +21,9 @@ class IncrementalDecoder {
   /// The text that `id` completes, valid UTF-8; empty while a character's bytes are still coming.
   [[nodiscard]] std::string append(std::int32_t id);
 
+  /// Whether a character's bytes are still coming.
+  [[nodiscard]] bool has_pending() const { return !pending_.empty(); }
+
   /// What is left, an unfinished character as one U+FFFD; the decoder is then as new.
   [[nodiscard]] std::string finish();
 

@@ -32,6 +32,11 @@ class SpecialTokens {
 
   [[nodiscard]] std::optional<std::int32_t> id(std::string_view spelling) const;
   [[nodiscard]] bool contains(std::int32_t id) const { return spellings_.count(id) != 0; }
+  /// Empty if `id` is none.
+  [[nodiscard]] std::string_view spelling(std::int32_t id) const {
+    const auto entry = spellings_.find(id);
+    return entry == spellings_.end() ? std::string_view() : entry->second;
+  }
 
   /// One more than the largest id; 0 if there is none.
   [[nodiscard]] std::int32_t end_id() const {

@@ -53,6 +53,10 @@ class BpeTokenizer final : public Tokenizer {
 
   [[nodiscard]] bool is_special(std::int32_t id) const override { return special_.contains(id); }
 
+  [[nodiscard]] std::string_view special_spelling(std::int32_t id) const override {
+    return special_.spelling(id);
+  }
+
   [[nodiscard]] std::int32_t vocab_size() const override {
     return std::max(vocabulary_.size(), special_.end_id());
   }

@@ -43,6 +43,8 @@ class Tokenizer {
   /// The id of a special token by its spelling, such as `<|user|>`.
   [[nodiscard]] virtual std::optional<std::int32_t> special_id(std::string_view spelling) const = 0;
   [[nodiscard]] virtual bool is_special(std::int32_t id) const = 0;
+  /// The spelling of a special token; empty for any other id.
+  [[nodiscard]] virtual std::string_view special_spelling(std::int32_t /*id*/) const { return {}; }
 
   /// One more than the largest id. The model's own count may be larger (padding rows).
   [[nodiscard]] virtual std::int32_t vocab_size() const = 0;

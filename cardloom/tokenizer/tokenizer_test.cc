@@ -45,6 +45,7 @@ void expect_golden(const std::string& directory) {
   for (const auto& [spelling, id] : golden->at("special_ids").as_object()) {
     EXPECT_EQ(tokenizer->special_id(spelling), id.to_number<std::int32_t>()) << spelling;
     EXPECT_TRUE(tokenizer->is_special(id.to_number<std::int32_t>()));
+    EXPECT_EQ(tokenizer->special_spelling(id.to_number<std::int32_t>()), spelling);
   }
 }
 
@@ -60,6 +61,7 @@ TEST(Tokenizer, TellsSpecialFromOrdinary) {
   EXPECT_EQ(tokenizer->vocab_size(), 430);
   EXPECT_EQ(tokenizer->token_bytes(97), "a");
   EXPECT_FALSE(tokenizer->is_special(97));
+  EXPECT_EQ(tokenizer->special_spelling(97), "");
   for (const std::int32_t id : {-1, 423, 430, 1 << 30, INT32_MIN, INT32_MAX}) {
     EXPECT_EQ(tokenizer->token_bytes(id), "") << id;
   }
