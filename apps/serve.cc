@@ -31,7 +31,7 @@ std::string model_name(const ServeOptions& options) {
 }
 
 /// Keys of --api-key and CARDLOOM_API_KEYS, and of --api-key-file.
-http::ApiKeys read_keys(const ServeOptions& options) {
+std::unique_ptr<http::ApiKeys> read_keys(const ServeOptions& options) {
   std::string text;
   for (const std::string& key : options.api_keys) text += key + "\n";
   if (const char* environment = std::getenv("CARDLOOM_API_KEYS")) text += environment;
@@ -41,13 +41,13 @@ http::ApiKeys read_keys(const ServeOptions& options) {
 /// Whoever can reach the port can use the model: so without keys only this machine may.
 void refuse_open_door(const ServeOptions& options, const http::ApiKeys& keys) {
   if (!keys.empty() || options.insecure_no_auth || !options.unix_socket.empty() ||
-      http::is_loopback_address(options.host)) {
+      http::is_loopback(options.host)) {
     return;
   }
-  fail_usage(fmt::format("--host {} can be reached from elsewhere, but there is no API key",
-                         options.host),
-             "everybody who reaches the port could use the model",
-             "--api-key-file FILE, or --host 127.0.0.1, or --insecure-no-auth if a proxy checks");
+  fail_usage(
+      fmt::format("--host {} can be reached from elsewhere, but there is no API key", options.host),
+      "everybody who reaches the port could use the model",
+      "--api-key-file FILE, or --host 127.0.0.1, or --insecure-no-auth if a proxy checks");
 }
 
 server::PictureSourceOptions picture_options(const ServeOptions& options) {
@@ -200,8 +200,8 @@ server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& c
                  .dtype = std::string(to_string(loaded.dtype)),
                  .weights = formats_text(loaded.weights),
                  .kv_cache = std::string(kv_cache_name(loaded.kv_cache))};
-  model.fingerprint = fmt::format("{}-{}-{}", model.cards.isa, model.cards.weights,
-                                  model.cards.kv_cache);
+  model.fingerprint =
+      fmt::format("{}-{}-{}", model.cards.isa, model.cards.weights, model.cards.kv_cache);
   model.engine = serving.loop.get();
   model.grammars = serving.grammars.get();
   model.pictures = serving.pictures.get();
@@ -219,8 +219,7 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
   serving.loaded = load_engine(checkpoint, options.common, needs);
   warm_up(*serving.loaded.engine, checkpoint);
-  serving.loop =
-      std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);
+  serving.loop = std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);
   serving.grammars = std::make_unique<GrammarCompiler>(
       *checkpoint.tokenizer, static_cast<std::int32_t>(checkpoint.config().vocab_size),
       checkpoint.stop_ids());
@@ -232,7 +231,7 @@ void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals)
                            serving.server->num_under_way(), options.shutdown_timeout));
   serving.server->drain();
   const Clock::time_point end = Clock::now() + std::chrono::seconds(options.shutdown_timeout);
-  while (!serving.server->is_drained() && Clock::now() < end) {
+  while (serving.server->num_under_way() > 0 && Clock::now() < end) {
     if (signals.wait(std::chrono::milliseconds(20)) == ServeSignal::kStop) break;
   }
   const std::int64_t cut = serving.server->num_under_way();
@@ -245,8 +244,8 @@ void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals)
 
 int run_serve(const ServeOptions& options) {
   check_options(options);
-  http::ApiKeys keys = read_keys(options);
-  refuse_open_door(options, keys);
+  std::unique_ptr<http::ApiKeys> keys = read_keys(options);
+  refuse_open_door(options, *keys);
   const Checkpoint checkpoint = open_checkpoint(options.common.model);
   const std::string id = model_name(options);
   Serving serving;

@@ -26,8 +26,7 @@ ServeSignals::ServeSignals() {
 ServeSignal ServeSignals::wait(std::chrono::milliseconds limit) {
   const sigset_t set = our_signals();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit);
-  const timespec timeout{
-      seconds.count(), std::chrono::nanoseconds(limit - seconds).count()};
+  const timespec timeout{seconds.count(), std::chrono::nanoseconds(limit - seconds).count()};
   const int number = sigtimedwait(&set, nullptr, &timeout);
   if (number == SIGHUP) return ServeSignal::kReload;
   return number < 0 ? ServeSignal::kNone : ServeSignal::kStop;

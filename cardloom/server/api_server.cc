@@ -59,10 +59,9 @@ ApiError transport_error(int status, std::string why) {
 
 http::Response response_of(const ApiError& error, api::ErrorShape shape) {
   const std::string id = new_request_id();
-  http::Response response{
-      .status = error.status,
-      .headers = {{"content-type", "application/json"}, {"x-request-id", id}},
-      .body = api::error_body(error, shape, id)};
+  http::Response response{.status = error.status,
+                          .headers = {{"content-type", "application/json"}, {"x-request-id", id}},
+                          .body = api::error_body(error, shape, id)};
   response.headers.insert(response.headers.end(), error.headers.begin(), error.headers.end());
   return response;
 }
@@ -121,12 +120,13 @@ bool is_json(const http::RequestHead& head) {
 
 }  // namespace
 
-ApiServer::ApiServer(ApiServerOptions options, http::ApiKeys keys)
+ApiServer::ApiServer(ApiServerOptions options, std::unique_ptr<http::ApiKeys> keys)
     : options_(std::move(options)),
       keys_(std::move(keys)),
       metrics_(options_.metrics_vllm_names, options_.model_id) {}
 
-Result<std::unique_ptr<ApiServer>> ApiServer::start(ApiServerOptions options, http::ApiKeys keys) {
+Result<std::unique_ptr<ApiServer>> ApiServer::start(ApiServerOptions options,
+                                                    std::unique_ptr<http::ApiKeys> keys) {
   std::unique_ptr<ApiServer> server(new ApiServer(std::move(options), std::move(keys)));
   ApiServer* const raw = server.get();
   http::Hooks hooks;
@@ -142,10 +142,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(ApiServerOptions options, ht
                                            static_cast<std::size_t>(raw->options_.max_queue));
   // Threads of the transport may call the hooks at once: what they need must be there before.
   for (int index = 0; index < raw->options_.http.io_threads; ++index) {
-    raw->deliveries_.push_back(
-        std::make_unique<Delivery>([raw, index](std::function<void()> work) {
-          raw->http_->post(index, std::move(work));
-        }));
+    raw->deliveries_.push_back(std::make_unique<Delivery>(
+        [raw, index](std::function<void()> work) { raw->http_->post(index, std::move(work)); }));
   }
   Result<std::unique_ptr<http::Server>> http =
       http::Server::start(raw->options_.http, std::move(hooks));
@@ -172,14 +170,15 @@ GenerationHome ApiServer::home(const http::Exchange& exchange) {
 }
 
 std::optional<ApiError> ApiServer::gate(const http::RequestHead& head, const Route* route) const {
-  if (http::is_loopback_name_needed(options_.http.host, options_.http.unix_socket) &&
-      !http::is_allowed_host(http::find_header(head.headers, "host"), options_.allowed_hosts)) {
+  const bool is_local = options_.http.unix_socket.empty() && http::is_loopback(options_.http.host);
+  if (is_local &&
+      !http::is_acceptable_host(http::find_header(head.headers, "host"), options_.allowed_hosts)) {
     return make_api_error(403, "invalid_request_error", "host_not_allowed",
                           "this server answers to localhost only: use that name, or start it with "
                           "--allowed-host");
   }
   const bool is_open = route != nullptr && route->is_open;
-  if (!is_open && !keys_.empty() && !keys_.match(http::find_key(head.headers))) {
+  if (!is_open && !keys_->empty() && !keys_->match(http::find_key(head.headers))) {
     ApiError error = make_api_error(401, "invalid_request_error", "invalid_api_key",
                                     "the API key is missing or wrong: send \"Authorization: Bearer "
                                     "KEY\" or \"x-api-key: KEY\"");
@@ -195,7 +194,7 @@ http::Admission ApiServer::admit(const http::RequestHead& head) {
   const api::ErrorShape shape = route != nullptr ? route->shape : api::ErrorShape::kOpenAi;
   const auto refuse = [&](const ApiError& error) {
     metrics_.observe_rejection(error.code);
-    return http::Admission{.refusal = response_of(error, shape)};
+    return http::Admission{.refusal = response_of(error, shape), .max_body_bytes = 0};
   };
   if (const auto error = gate(head, route)) return refuse(*error);
   if (route == nullptr) {
@@ -225,7 +224,8 @@ http::Admission ApiServer::admit(const http::RequestHead& head) {
     return refuse(make_api_error(415, "invalid_request_error", "unsupported_media_type",
                                  "the body must be JSON: send \"content-type: application/json\""));
   }
-  return {.max_body_bytes = head.method == "POST" ? options_.max_body_bytes : 0};
+  return {.refusal = std::nullopt,
+          .max_body_bytes = head.method == "POST" ? options_.max_body_bytes : 0};
 }
 
 void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
@@ -237,13 +237,14 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   Call call;
   call.request_id = new_request_id();
   call.arrived = Clock::now();
-  if (const auto key = keys_.match(http::find_key(exchange->head().headers))) call.key_name = *key;
+  if (const auto key = keys_->match(http::find_key(exchange->head().headers))) {
+    call.key_name = key->name;
+  }
   const std::string_view pattern = route->path;
   if (exchange->head().path.size() > pattern.size()) {
     call.path_tail = exchange->head().path.substr(pattern.size());
   }
-  call.exchange =
-      std::make_shared<CountedExchange>(std::move(exchange), metrics_, route->name);
+  call.exchange = std::make_shared<CountedExchange>(std::move(exchange), metrics_, route->name);
   route->handle(*this, std::move(call));
 }
 
@@ -253,9 +254,8 @@ void ApiServer::tick_until_stopped() {
                          [this] { return stopped_; })) {
     lock.unlock();
     for (std::size_t index = 0; index < deliveries_.size(); ++index) {
-      http_->post(static_cast<int>(index), [delivery = deliveries_[index].get()] {
-        delivery->tick();
-      });
+      http_->post(static_cast<int>(index),
+                  [delivery = deliveries_[index].get()] { delivery->tick(); });
     }
     if (state_ == ServerState::kReady) cards_->tick();
     lock.lock();
@@ -280,12 +280,12 @@ void ApiServer::stop() {
   wake_.notify_all();
   if (ticker_.joinable()) ticker_.join();
   if (cards_) cards_->close();
+  tasks_.reset();  // first: tasks answer through the transport
   if (http_) http_->stop();
-  tasks_.reset();
 }
 
 Status ApiServer::reload() {
-  if (Status status = keys_.reload(); !status) return status;
+  if (Status status = keys_->reload(); !status) return status;
   return http_->reload_tls();
 }
 

@@ -59,7 +59,8 @@ struct Route;
 class ApiServer {
  public:
   /// Binds. Errors as http::Server::start gives them. `keys` may be empty: everybody may ask.
-  static Result<std::unique_ptr<ApiServer>> start(ApiServerOptions options, http::ApiKeys keys);
+  static Result<std::unique_ptr<ApiServer>> start(ApiServerOptions options,
+                                                  std::unique_ptr<http::ApiKeys> keys);
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
@@ -72,8 +73,8 @@ class ApiServer {
 
   /// Not ready any more: no new connections or requests; those under way go on.
   void drain();
-  [[nodiscard]] bool is_drained() const { return http_->exchanges_under_way() == 0; }
-  /// Closes everything.
+  [[nodiscard]] std::int64_t num_under_way() const { return http_->exchanges_under_way(); }
+  /// Closes everything. The engine loop may end after this, and the server be destroyed after that.
   void stop();
 
   /// Reads keys and certificate again; what fails stays as it was.
@@ -82,7 +83,7 @@ class ApiServer {
  private:
   friend struct Handlers;
 
-  ApiServer(ApiServerOptions options, http::ApiKeys keys);
+  ApiServer(ApiServerOptions options, std::unique_ptr<http::ApiKeys> keys);
   [[nodiscard]] http::Admission admit(const http::RequestHead& head);
   [[nodiscard]] std::optional<api::ApiError> gate(const http::RequestHead& head,
                                                   const Route* route) const;
@@ -92,7 +93,7 @@ class ApiServer {
   [[nodiscard]] const ServedModel* model() const { return model_ ? &*model_ : nullptr; }
 
   ApiServerOptions options_;
-  http::ApiKeys keys_;
+  std::unique_ptr<http::ApiKeys> keys_;
   Metrics metrics_;
   std::atomic<ServerState> state_ = ServerState::kLoading;
   std::optional<ServedModel> model_;  ///< set before state_ leaves kLoading, then constant

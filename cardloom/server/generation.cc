@@ -24,9 +24,9 @@ double seconds(std::chrono::nanoseconds duration) {
 /// each other.
 std::uint64_t seed_of_choice(std::uint64_t seed, std::size_t choice) {
   if (choice == 0) return seed;
-  const auto words = philox4x32({static_cast<std::uint32_t>(choice), 0, 0, 1},
-                                {static_cast<std::uint32_t>(seed),
-                                 static_cast<std::uint32_t>(seed >> 32)});
+  const auto words =
+      philox4x32({static_cast<std::uint32_t>(choice), 0, 0, 1},
+                 {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   return std::uint64_t{words[1]} << 32 | words[0];
 }
 
@@ -34,7 +34,8 @@ Prompt clone(const Prompt& prompt) {
   Prompt copy{.token_ids = prompt.token_ids,
               .positions = prompt.positions,
               .next_position = prompt.next_position,
-              .image_spans = prompt.image_spans};
+              .image_spans = prompt.image_spans,
+              .images = {}};
   for (const Tensor& image : prompt.images) {
     const TensorView& view = image.view();
     Tensor pixels(view.dtype, {view.shape[0], view.shape[1], view.shape[2]});
@@ -58,17 +59,17 @@ std::uint64_t salt_number(const std::string& salt) {
 
 /// One sequence and what has come of it.
 struct Generation::Choice {
-  Choice(std::size_t choice_index, OutputText output)
-      : index(static_cast<std::int64_t>(choice_index)), text(std::move(output)) {}
+  Choice(std::size_t choice_index, const Tokenizer& tokenizer, OutputTextOptions options)
+      : index(static_cast<std::int64_t>(choice_index)), text(tokenizer, std::move(options)) {}
 
   std::int64_t index;
   std::uint64_t sequence_id = 0;
   OutputText text;
   std::optional<api::ToolCallParser> calls;
-  std::deque<std::int32_t> ids;             ///< not told yet: their text is held back
-  std::deque<api::TokenDetail> details;     ///< of the same tokens, if asked for
-  api::ReplyDelta delta;                    ///< of this step
-  api::ReplyChoice whole;                   ///< of a reply that is not streamed
+  std::deque<std::int32_t> ids;          ///< not told yet: their text is held back
+  std::deque<api::TokenDetail> details;  ///< of the same tokens, if asked for
+  api::ReplyDelta delta;                 ///< of this step
+  api::ReplyChoice whole;                ///< of a reply that is not streamed
   SequenceTimes times;
   std::int64_t num_tokens = 0;
   bool is_done = false;
@@ -76,10 +77,10 @@ struct Generation::Choice {
 
 void respond_error(http::Exchange& exchange, const ApiError& error, api::ErrorShape shape,
                    const std::string& request_id) {
-  http::Response response{.status = error.status,
-                          .headers = {{"content-type", "application/json"},
-                                      {"x-request-id", request_id}},
-                          .body = api::error_body(error, shape, request_id)};
+  http::Response response{
+      .status = error.status,
+      .headers = {{"content-type", "application/json"}, {"x-request-id", request_id}},
+      .body = api::error_body(error, shape, request_id)};
   response.headers.insert(response.headers.end(), error.headers.begin(), error.headers.end());
   exchange.respond(std::move(response));
 }
@@ -125,11 +126,11 @@ Result<std::uint64_t> Generation::submit(std::size_t index) {
   const bool is_chat = request.prompts.empty();
   const bool has_tools = is_chat && !request.tools.empty();
   auto choice = std::make_unique<Choice>(
-      index, OutputText(*home_.model->tokenizer,
-                        {.stop = request.stop,
-                         .include_stop = request.include_stop,
-                         .skip_special_tokens = request.skip_special_tokens,
-                         .trim_leading_newline = is_chat && !has_tools}));
+      index,
+      OutputText(*home_.model->tokenizer, {.stop = request.stop,
+                                           .include_stop = request.include_stop,
+                                           .skip_special_tokens = request.skip_special_tokens,
+                                           .trim_leading_newline = is_chat && !has_tools}));
   if (has_tools) {
     choice->calls.emplace(api::callable_tools(request.tools, request.tool_choice),
                           request.parallel_tool_calls,
@@ -137,8 +138,8 @@ Result<std::uint64_t> Generation::submit(std::size_t index) {
   }
   choice->delta.choice = choice->index;
   Request sequence;
-  sequence.prompt = is_last_use ? std::move(prepared_.prompts[prompt])
-                                : clone(prepared_.prompts[prompt]);
+  sequence.prompt =
+      is_last_use ? std::move(prepared_.prompts[prompt]) : clone(prepared_.prompts[prompt]);
   sequence.sampling = request.sampling;
   sequence.sampling.seed = seed_of_choice(request.sampling.seed, index);
   sequence.max_tokens = request.max_tokens;
@@ -165,13 +166,12 @@ http::Headers Generation::headers(const char* content_type) const {
 }
 
 void Generation::begin_reply() {
-  api::ReplyIdentity identity{
-      .id_suffix = request_id_,
-      .model = home_.model->id,
-      .created = std::chrono::duration_cast<std::chrono::seconds>(
-                     std::chrono::system_clock::now().time_since_epoch())
-                     .count(),
-      .fingerprint = home_.model->fingerprint};
+  api::ReplyIdentity identity{.id_suffix = request_id_,
+                              .model = home_.model->id,
+                              .created = std::chrono::duration_cast<std::chrono::seconds>(
+                                             std::chrono::system_clock::now().time_since_epoch())
+                                             .count(),
+                              .fingerprint = home_.model->fingerprint};
   writer_ = shape_.make_writer(prepared_.request, std::move(identity));
   if (prepared_.request.stream) {
     http::Headers head = headers("text/event-stream");
@@ -188,9 +188,8 @@ void Generation::begin_reply() {
 }
 
 Generation::Choice& Generation::choice_of(std::uint64_t sequence_id) {
-  return **std::find_if(choices_.begin(), choices_.end(), [&](const auto& choice) {
-    return choice->sequence_id == sequence_id;
-  });
+  return **std::find_if(choices_.begin(), choices_.end(),
+                        [&](const auto& choice) { return choice->sequence_id == sequence_id; });
 }
 
 void Generation::on_event(const LoopEvent& event) {
@@ -204,10 +203,10 @@ void Generation::on_event(const LoopEvent& event) {
     report_progress(choice, event);
   }
   if (choice.is_done || event.event.finish == FinishReason::kNone) return;
-  finish_choice(choice,
-                event.event.finish == FinishReason::kLength ? api::ReplyEnd::kLength
-                                                            : api::ReplyEnd::kStop,
-                event.times);
+  finish_choice(
+      choice,
+      event.event.finish == FinishReason::kLength ? api::ReplyEnd::kLength : api::ReplyEnd::kStop,
+      event.times);
 }
 
 void Generation::take_token(Choice& choice, const SequenceEvent& event) {
@@ -259,7 +258,7 @@ api::TokenText Generation::token_text(const TokenLogprob& token) const {
 }
 
 void Generation::take_logprobs(Choice& choice, const TokenLogprobs& logprobs) {
-  api::TokenDetail detail{.chosen = token_text(logprobs.chosen)};
+  api::TokenDetail detail{.chosen = token_text(logprobs.chosen), .top = {}};
   for (const TokenLogprob& token : logprobs.top) detail.top.push_back(token_text(token));
   choice.details.push_back(std::move(detail));
 }
@@ -284,7 +283,8 @@ void Generation::flush_delta(Choice& choice) {
   } else {
     append_to(choice.whole, delta);
   }
-  delta = {.choice = choice.index};
+  delta = api::ReplyDelta();
+  delta.choice = choice.index;
 }
 
 void Generation::append_to(api::ReplyChoice& whole, const api::ReplyDelta& delta) {

@@ -91,8 +91,7 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
 
 void Handlers::chat_completions(ApiServer& server, Call call) {
   generate(server, std::move(call),
-           {&api::parse_chat_completion,
-            {&api::make_chat_completion_writer, ErrorShape::kOpenAi}});
+           {&api::parse_chat_completion, {&api::make_chat_completion_writer, ErrorShape::kOpenAi}});
 }
 
 void Handlers::completions(ApiServer& server, Call call) {
@@ -109,8 +108,7 @@ void Handlers::messages(ApiServer& server, Call call) {
   const auto parse = [](std::string_view body, const api::RequestLimits& limits) {
     return api::parse_messages(body, limits);
   };
-  generate(server, std::move(call),
-           {parse, {&api::make_messages_writer, ErrorShape::kAnthropic}});
+  generate(server, std::move(call), {parse, {&api::make_messages_writer, ErrorShape::kAnthropic}});
 }
 
 void Handlers::count_tokens(ApiServer& server, Call call) {
@@ -141,6 +139,7 @@ void Handlers::tokenize(ApiServer& server, Call call) {
       if (auto* error = std::get_if<ApiError>(&counted)) return std::move(*error);
       auto& count = std::get<TokenCount>(counted);
       api::TokenizeReply reply{.tokens = std::move(count.ids),
+                               .token_strings = {},
                                .count = count.rows,
                                .image_tokens = count.image_rows,
                                .context_tokens = model.engine->context_tokens()};

@@ -1,13 +1,12 @@
 // The endpoints that tell how the server is, and the page.
 #include <fmt/format.h>
 
+#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "cardloom/api/small_requests.h"
 #include "cardloom/base/json.h"
 #include "cardloom/server/handlers.h"
-
-#include <boost/json/serialize.hpp>
 
 namespace cardloom::server {
 namespace {
@@ -42,10 +41,10 @@ constexpr const char* kContentPolicy =
 }  // namespace
 
 void respond_json(const Call& call, std::string body) {
-  call.exchange->respond({.status = 200,
-                          .headers = {{"content-type", "application/json"},
-                                      {"x-request-id", call.request_id}},
-                          .body = std::move(body)});
+  call.exchange->respond(
+      {.status = 200,
+       .headers = {{"content-type", "application/json"}, {"x-request-id", call.request_id}},
+       .body = std::move(body)});
 }
 
 void Handlers::models(ApiServer& server, Call call) {
@@ -77,10 +76,10 @@ void Handlers::health_ready(ApiServer& server, Call call) {
   ServerState state = server.state();
   std::string text = name_of(state);
   if (state == ServerState::kReady && server.model()->engine->lost()) text = "failed";
-  http::Response response{.status = text == "ok" ? 200 : 503,
-                          .headers = {{"content-type", "application/json"},
-                                      {"x-request-id", call.request_id}},
-                          .body = fmt::format(R"({{"status":"{}"}})", text)};
+  http::Response response{
+      .status = text == "ok" ? 200 : 503,
+      .headers = {{"content-type", "application/json"}, {"x-request-id", call.request_id}},
+      .body = fmt::format(R"({{"status":"{}"}})", text)};
   if (response.status == 503) response.headers.emplace_back("retry-after", "1");
   call.exchange->respond(std::move(response));
 }
@@ -92,15 +91,14 @@ void Handlers::metrics(ApiServer& server, Call call) {
   sources.http = [&server] { return server.http_->stats(); };
   sources.version = server.options_.version;
   if (model != nullptr) sources.isa = model->cards.isa;
-  call.exchange->respond(
-      {.status = 200,
-       .headers = {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}},
-       .body = server.metrics_.text(sources)});
+  call.exchange->respond({.status = 200,
+                          .headers = {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}},
+                          .body = server.metrics_.text(sources)});
 }
 
 void Handlers::version(ApiServer& server, Call call) {
-  respond_json(call, json::serialize(json::object{{"name", "cardloom"},
-                                                  {"version", server.options_.version}}));
+  respond_json(call, json::serialize(
+                         json::object{{"name", "cardloom"}, {"version", server.options_.version}}));
 }
 
 void Handlers::props(ApiServer& server, Call call) {
@@ -108,7 +106,7 @@ void Handlers::props(ApiServer& server, Call call) {
   json::object props{{"model", options.model_id},
                      {"version", options.version},
                      {"status", name_of(server.state())},
-                     {"auth", !server.keys_.empty()}};
+                     {"auth", !server.keys_->empty()}};
   if (server.state() != ServerState::kLoading) {
     const ServedModel& model = *server.model();
     props["context_tokens"] = model.engine->context_tokens();

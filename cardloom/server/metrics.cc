@@ -15,18 +15,18 @@ namespace {
 using Buckets = prometheus::Histogram::BucketBoundaries;
 
 // vLLM's bounds, so that its dashboards read ours as they read theirs.
-const Buckets kFirstTokenBuckets = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5,
-                                    5, 7.5, 10, 20, 40, 80, 160, 640, 2560};
-const Buckets kTokenGapBuckets = {.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5, 7.5,
-                                  10, 20, 40, 80};
-const Buckets kLatencyBuckets = {.3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120,
-                                 240, 480, 960, 1920, 7680};
-const Buckets kTokenCountBuckets = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000,
-                                    20000, 50000, 100000};
-const Buckets kStageBuckets = {.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5,
-                               5, 10, 30, 60};
-const Buckets kHttpBuckets = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60,
-                              300};
+const Buckets kFirstTokenBuckets = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
+                                    1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
+const Buckets kTokenGapBuckets = {.01, .025, .05, .075, .1,  .15, .2, .3, .4, .5,
+                                  .75, 1,    2.5, 5,    7.5, 10,  20, 40, 80};
+const Buckets kLatencyBuckets = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
+                                 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
+const Buckets kTokenCountBuckets = {1,   2,    5,    10,   20,    50,    100,   200,
+                                    500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+const Buckets kStageBuckets = {.0001, .0005, .001, .0025, .005, .01, .025, .05, .1,
+                               .25,   .5,    1,    2.5,   5,    10,  30,   60};
+const Buckets kHttpBuckets = {.001, .0025, .005, .01, .025, .05, .1, .25,
+                              .5,   1,     2.5,  5,   10,   30,  60, 300};
 
 /// A series under our name and, if asked for, one under vLLM's.
 struct Pair {
@@ -46,7 +46,7 @@ prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry
 
 prometheus::Histogram* stage(prometheus::Registry& registry, const char* name, const char* help) {
   return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({},
-                                                                                   kStageBuckets);
+                                                                                    kStageBuckets);
 }
 
 /// One line of the text format that is read and not kept.
@@ -111,8 +111,8 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        MetricType::Counter, number(engine.accepted)},
       {"cardloom_connections", nullptr, "Open connections.", MetricType::Gauge,
        number(http.connections)},
-      {"cardloom_connections_accepted_total", nullptr, "Connections accepted.",
-       MetricType::Counter, number(http.accepted)},
+      {"cardloom_connections_accepted_total", nullptr, "Connections accepted.", MetricType::Counter,
+       number(http.accepted)},
       {"cardloom_slow_clients_total", nullptr, "Clients cut because they did not read.",
        MetricType::Counter, number(http.slow_clients)},
   };
@@ -127,7 +127,7 @@ struct Metrics::Series {
   Pair pair(const char* name, const char* vllm_name, const char* help, const Buckets& buckets) {
     const auto add = [&](const char* series, const prometheus::Labels& labels) {
       return &prometheus::BuildHistogram().Name(series).Help(help).Register(registry).Add(labels,
-                                                                                         buckets);
+                                                                                          buckets);
     };
     return {add(name, {}), vllm_names ? add(vllm_name, {{"model_name", model}}) : nullptr};
   }
@@ -152,12 +152,11 @@ struct Metrics::Series {
       counters(registry, "cardloom_replies_total", "Complete replies, by finish reason.");
   prometheus::Counter& image_tokens =
       counters(registry, "cardloom_image_tokens_total", "Prompt rows of pictures.").Add({});
-  Pair first_token = pair("cardloom_time_to_first_token_seconds",
-                          "vllm:time_to_first_token_seconds",
-                          "From a request's arrival to its first token.", kFirstTokenBuckets);
-  Pair token_gap =
-      pair("cardloom_inter_token_latency_seconds", "vllm:inter_token_latency_seconds",
-           "Between two tokens of a sequence.", kTokenGapBuckets);
+  Pair first_token =
+      pair("cardloom_time_to_first_token_seconds", "vllm:time_to_first_token_seconds",
+           "From a request's arrival to its first token.", kFirstTokenBuckets);
+  Pair token_gap = pair("cardloom_inter_token_latency_seconds", "vllm:inter_token_latency_seconds",
+                        "Between two tokens of a sequence.", kTokenGapBuckets);
   Pair total = pair("cardloom_request_duration_seconds", "vllm:e2e_request_latency_seconds",
                     "From a request's arrival to its last token.", kLatencyBuckets);
   Pair queue = pair("cardloom_request_queue_seconds", "vllm:request_queue_time_seconds",
@@ -239,8 +238,8 @@ std::string Metrics::text(const Sources& sources) const {
   prometheus::ClientMetric build;
   build.label = {{"version", sources.version}, {"isa", sources.isa}, {"model", series_->model}};
   build.gauge.value = 1;
-  families.push_back({"cardloom_build_info", "What runs here.", prometheus::MetricType::Gauge,
-                      {build}});
+  families.push_back(
+      {"cardloom_build_info", "What runs here.", prometheus::MetricType::Gauge, {build}});
   return prometheus::TextSerializer().Serialize(families);
 }
 

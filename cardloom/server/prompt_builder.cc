@@ -81,7 +81,7 @@ std::vector<ChatMessage> messages_of(const api::GenerationRequest& request) {
   std::vector<ChatMessage> messages = request.messages;
   if (!offers_tools(request)) return messages;
   if (messages.empty() || messages.front().role != "system") {
-    messages.insert(messages.begin(), ChatMessage{.role = "system"});
+    messages.emplace(messages.begin())->role = "system";
   }
   messages.front().tools = request.tools;
   return messages;
@@ -141,9 +141,8 @@ void require_context(const ServedModel& model, const api::GenerationRequest& req
       fmt::format("the context has {} tokens, but the prompt has {} (of which {} of pictures) and "
                   "{}: shorten the conversation, show fewer pictures or ask for fewer tokens",
                   limit, rows, image_rows,
-                  request.max_tokens > 0
-                      ? fmt::format("{} more are asked for", request.max_tokens)
-                      : std::string("leaves no room for an answer")),
+                  request.max_tokens > 0 ? fmt::format("{} more are asked for", request.max_tokens)
+                                         : std::string("leaves no room for an answer")),
       "context_length_exceeded");
   refuse(std::move(error));
 }
@@ -191,7 +190,8 @@ void prepare_completion(const ServedModel& model, PreparedRequest& prepared) {
       chat.ids = std::get<std::vector<std::int32_t>>(prompt);
       if (prepared.request.echo) prepared.echo.push_back(model.tokenizer->decode(chat.ids));
     }
-    if (chat.ids.empty()) refuse(api::invalid("prompt", "the prompt has no tokens: give some text"));
+    if (chat.ids.empty())
+      refuse(api::invalid("prompt", "the prompt has no tokens: give some text"));
     require_context(model, prepared.request, static_cast<std::int64_t>(chat.ids.size()), 0);
     prepared.prompts.push_back(unwrap(glm4v::make_prompt(chat, {}, *model.config), "prompt", ""));
   }
@@ -239,14 +239,15 @@ std::variant<PreparedRequest, ApiError> prepare_request(const ServedModel& model
 }
 
 std::variant<TokenCount, ApiError> count_tokens(const ServedModel& model,
-                                                api::GenerationRequest request) {
+                                                api::GenerationRequest request,
+                                                bool add_special_tokens) {
   try {
     take_urls(request.messages);
     TokenizedChat chat;
     if (request.prompts.empty()) {
       chat = tokenize(model, request);
     } else if (const auto* text = std::get_if<std::string>(&request.prompts.front())) {
-      chat.ids = model.tokenizer->encode(*text);
+      chat.ids = add_special_tokens ? ids_of_text(model, *text) : model.tokenizer->encode(*text);
     } else {
       chat.ids = std::get<std::vector<std::int32_t>>(request.prompts.front());
     }

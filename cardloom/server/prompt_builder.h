@@ -13,9 +13,9 @@ namespace cardloom::server {
 /// A request with everything it needs to be run.
 struct PreparedRequest {
   api::GenerationRequest request;
-  std::vector<Prompt> prompts;              ///< one for a chat; one each for a completion's prompts
-  std::vector<std::string> echo;            ///< of a completion that wants its prompts back
-  std::int64_t image_rows = 0;              ///< of all prompts
+  std::vector<Prompt> prompts;    ///< one for a chat; one each for a completion's prompts
+  std::vector<std::string> echo;  ///< of a completion that wants its prompts back
+  std::int64_t image_rows = 0;    ///< of all prompts
   std::int64_t num_images = 0;
   std::shared_ptr<const Grammar> grammar{};  ///< of the answer, if its form is asked for
   std::chrono::nanoseconds fetch{};
@@ -29,13 +29,15 @@ struct PreparedRequest {
 [[nodiscard]] std::variant<PreparedRequest, api::ApiError> prepare_request(
     const ServedModel& model, api::GenerationRequest request);
 
-/// How many tokens a request's prompt has, without fetching its pictures.
+/// How many tokens a request's prompt has, without fetching its pictures. `add_special_tokens`: to
+/// a prompt that is no chat, as a completion would.
 struct TokenCount {
   std::vector<std::int32_t> ids;  ///< pictures as their three ids
   std::int64_t rows = 0;          ///< pictures with all of their rows
   std::int64_t image_rows = 0;
 };
-[[nodiscard]] std::variant<TokenCount, api::ApiError> count_tokens(
-    const ServedModel& model, api::GenerationRequest request);
+[[nodiscard]] std::variant<TokenCount, api::ApiError> count_tokens(const ServedModel& model,
+                                                                   api::GenerationRequest request,
+                                                                   bool add_special_tokens = true);
 
 }  // namespace cardloom::server

@@ -16,7 +16,7 @@ class ApiServer;
 struct Call {
   std::shared_ptr<http::Exchange> exchange;
   std::string request_id;
-  std::string key_name;  ///< whose key it was; "": nobody's
+  std::string key_name;   ///< whose key it was; "": nobody's
   std::string path_tail;  ///< what a prefix route leaves of the path
   std::chrono::steady_clock::time_point arrived;
 };
@@ -24,9 +24,9 @@ struct Call {
 /// One endpoint.
 struct Route {
   const char* method;
-  const char* path;  ///< ends with '/': everything below
-  const char* name;  ///< in metrics
-  bool is_open = false;    ///< without a key
+  const char* path;          ///< ends with '/': everything below
+  const char* name;          ///< in metrics
+  bool is_open = false;      ///< without a key
   bool needs_model = false;  ///< 503 until it is loaded, and while draining
   api::ErrorShape shape = api::ErrorShape::kOpenAi;
   void (*handle)(ApiServer&, Call) = nullptr;

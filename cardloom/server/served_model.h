@@ -27,8 +27,9 @@ struct CardsText {
 /// What requests need of the model that is served. Its parts belong to the application and outlive
 /// the server; all of them may be used by any thread.
 struct ServedModel {
-  std::string id;           ///< what clients call it
-  std::string fingerprint;  ///< of weights' names, formats and instruction path: same bits, same text
+  std::string id;  ///< what clients call it
+  std::string
+      fingerprint;  ///< of weights' names, formats and instruction path: same bits, same text
   std::int64_t created = 0;
   const Tokenizer* tokenizer = nullptr;
   const glm4v::Glm4vConfig* config = nullptr;
