@@ -1,13 +1,11 @@
-// The option table: every command, flag, default and help text. The only file that sees CLI11,
-// which takes longer to compile than all commands together.
+// The option table: every command, flag, default and help text; `serve` has its own file.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <functional>
 
-#include "apps/commands.h"
+#include "apps/cli_table.h"
 
 namespace cardloom::app {
 namespace {
@@ -71,7 +69,9 @@ void add_cards(CLI::App& command, CommonOptions& options) {
       ->group(group);
 }
 
-void add_common(CLI::App& command, CommonOptions& options, bool model = true) {
+}  // namespace
+
+void add_common(CLI::App& command, CommonOptions& options, bool model) {
   if (model) {
     command.add_option("MODEL", options.model, "the checkpoint's folder")
         ->required()
@@ -98,6 +98,15 @@ void add_common(CLI::App& command, CommonOptions& options, bool model = true) {
   command.add_flag("--json", options.json, "one JSON object on stdout");
   command.add_flag("-q,--quiet", options.quiet, "no progress and no figures on stderr");
 }
+
+CLI::App& add_command(CLI::App& app, const char* name, const char* what, const char* examples) {
+  CLI::App& command = *app.add_subcommand(name, what);
+  command.footer(std::string("Examples:\n") + examples + kExitCodes);
+  command.get_formatter()->column_width(34);
+  return command;
+}
+
+namespace {
 
 void add_sampling(CLI::App& command, SamplingOptions& options) {
   const char* group = "Sampling";
@@ -129,13 +138,6 @@ void add_images(CLI::App& command, std::vector<std::string>& images) {
       ->type_name("FILE");
 }
 
-CLI::App& add_command(CLI::App& app, const char* name, const char* what, const char* examples) {
-  CLI::App& command = *app.add_subcommand(name, what);
-  command.footer(std::string("Examples:\n") + examples + kExitCodes);
-  command.get_formatter()->column_width(34);
-  return command;
-}
-
 /// All commands' options, and which function the typed command means.
 struct CommandLine {
   RunOptions run;
@@ -147,6 +149,7 @@ struct CommandLine {
   CheckOptions check;
   EvalOptions eval;
   BenchOptions bench;
+  ServeOptions serve;
   VersionOptions version;
   std::function<int()> chosen;
 };
@@ -419,6 +422,7 @@ int run_command_line(int argc, char** argv) {
   app.set_version_flag("--version", "cardloom " CARDLOOM_VERSION, "the version");
   app.require_subcommand(1);
   define_run(app, line);
+  define_serve(app, line.serve, line.chosen);
   define_check(app, line);
   define_inspect(app, line);
   define_eval(app, line);

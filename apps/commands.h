@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/failure.h"
+#include "cardloom/api/generation_request.h"
 
 /// What can be typed, as plain data: cli.cc fills these structs from the command line, and each
 /// command is one function of one of them in a file of its own.
@@ -105,6 +106,35 @@ struct BenchOptions {
   bool accuracy = false;
 };
 
+struct ServeOptions {
+  CommonOptions common;
+  std::string model_name;  ///< what clients call it; "": the folder's name
+  std::string host = "127.0.0.1";
+  std::int64_t port = 8000;
+  std::string unix_socket;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::vector<std::string> api_keys;
+  std::string api_key_file;
+  bool insecure_no_auth = false;
+  std::vector<std::string> allowed_hosts;
+  std::int64_t io_threads = 2;
+  std::int64_t task_threads = 2;
+  std::int64_t max_connections = 8192;
+  std::int64_t max_running = 64;  ///< sequences
+  std::int64_t max_queue = 256;
+  std::int64_t kv_tokens = 0;  ///< of all sequences together; 0: four whole contexts
+  std::int64_t max_body_bytes = 64 << 20;
+  api::RequestLimits limits;
+  std::string media_root;
+  std::string fetch_images = "off";
+  std::vector<std::string> image_hosts;
+  std::string speculate = "off";
+  std::string metrics_alias;
+  std::int64_t shutdown_timeout = 30;  ///< seconds
+  std::int64_t ping_interval = 15;     ///< seconds
+};
+
 struct VersionOptions {
   CommonOptions common;
 };
@@ -120,6 +150,7 @@ int run_inspect(const InspectOptions& options);
 int run_check(const CheckOptions& options);
 int run_eval(const EvalOptions& options);
 int run_bench(const BenchOptions& options);
+int run_serve(const ServeOptions& options);
 int run_version(const VersionOptions& options);
 
 /// Reads the command line and runs the command it names. Throws as the commands do, and Failure

@@ -1,9 +1,11 @@
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <system_error>
 
 #include "apps/commands.h"
+#include "cardloom/server/picture_workers.h"
 
 namespace {
 
@@ -28,6 +30,10 @@ int finish(int exit_code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // No command: `serve` starts its own program so, with a socket that nobody else has.
+  if (argc == 2 && std::strcmp(argv[1], cardloom::server::kPictureWorkerArgument) == 0) {
+    return cardloom::server::run_picture_worker();
+  }
   try {
     return finish(cardloom::app::run_command_line(argc, argv));
   } catch (const cardloom::app::Failure& failure) {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <csignal>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -21,6 +21,11 @@ namespace cardloom::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// Tokens guessed ahead in a step: beyond, the guesses are rarely right and each costs a row.
+constexpr std::int64_t kSpeculatedTokens = 8;
+/// Whole contexts that the KV cache holds if nobody says how many tokens.
+constexpr std::int64_t kDefaultContexts = 4;
 
 /// The folder's own name: "glm-4v-9b" for /models/glm-4v-9b/.
 std::string model_name(const ServeOptions& options) {
@@ -182,8 +187,8 @@ struct Serving {
   std::unique_ptr<EngineLoop> loop;
 };
 
-server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& checkpoint,
-                                Serving& serving, const std::string& id) {
+server::ServedModel serve_model(const Checkpoint& checkpoint, Serving& serving,
+                                const std::string& id) {
   server::ServedModel model;
   model.id = id;
   model.created = std::chrono::duration_cast<std::chrono::seconds>(
@@ -206,7 +211,6 @@ server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& c
   model.grammars = serving.grammars.get();
   model.pictures = serving.pictures.get();
   model.decoders = serving.decoders.get();
-  static_cast<void>(options);
   return model;
 }
 
@@ -215,7 +219,10 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   EngineNeeds needs;
   needs.max_sequences = options.max_running;
   needs.max_logits_rows = std::max<std::int64_t>(64, options.max_running);
-  needs.kv_tokens = options.kv_tokens;
+  const std::int64_t context =
+      options.common.context > 0 ? options.common.context : checkpoint.config().max_positions;
+  needs.context_tokens = context;
+  needs.kv_tokens = options.kv_tokens > 0 ? options.kv_tokens : kDefaultContexts * context;
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
   serving.loaded = load_engine(checkpoint, options.common, needs);
   warm_up(*serving.loaded.engine, checkpoint);
@@ -223,8 +230,31 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   serving.grammars = std::make_unique<GrammarCompiler>(
       *checkpoint.tokenizer, static_cast<std::int32_t>(checkpoint.config().vocab_size),
       checkpoint.stop_ids());
-  serving.server->serve(serve_model(options, checkpoint, serving, id));
+  serving.server->serve(serve_model(checkpoint, serving, id));
 }
+
+/// Weights take minutes: whoever gives up meanwhile must not wait for them.
+class LoadingWatch {
+ public:
+  explicit LoadingWatch(ServeSignals& signals)
+      : thread_([this, &signals] {
+          while (!done_) {
+            if (signals.wait(std::chrono::milliseconds(50)) != ServeSignal::kStop) continue;
+            std::fputs("stopped while loading\n", stderr);
+            std::_Exit(kExitOk);  // nothing has begun that would have to end well
+          }
+        }) {}
+  ~LoadingWatch() {
+    done_ = true;
+    thread_.join();
+  }
+  LoadingWatch(const LoadingWatch&) = delete;
+  LoadingWatch& operator=(const LoadingWatch&) = delete;
+
+ private:
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
 
 void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals) {
   say(options, fmt::format("draining: {} answers under way, at most {} s",
@@ -265,7 +295,10 @@ int run_serve(const ServeOptions& options) {
       unwrap(server::ApiServer::start(server_options(options, id), std::move(keys)), kExitUsage);
   const std::string address = address_text(options, *serving.server);
   say(options, fmt::format("listening on {}; loading {}", address, id));
-  load_model(options, checkpoint, serving, id);
+  {
+    const LoadingWatch watch(signals);
+    load_model(options, checkpoint, serving, id);
+  }
   std::fputs(fmt::format("ready on {}\n", address).c_str(), stderr);
   say(options, fmt::format("{}: {}", id, serving.loaded.describe()));
   for (;;) {

@@ -269,7 +269,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   CommonOptions planned = options;
   if (needs.context_tokens > 0) planned.context = needs.context_tokens;
   CommonOptions whole = planned;
-  whole.context *= needs.max_sequences;
+  whole.context = needs.kv_tokens > 0 ? needs.kv_tokens : planned.context * needs.max_sequences;
   require_memory(checkpoint.config(), whole);
   check_context(planned.context, checkpoint.config().max_positions);
 
@@ -294,6 +294,8 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   engine.max_step_tokens = options.chunk;
   engine.kv_cache = loaded.kv_cache;
   engine.max_logits_rows = needs.max_logits_rows;
+  engine.kv_tokens = needs.kv_tokens;
+  engine.speculate_ngram = needs.speculate_ngram;
   engine.vision_cut = vision_cut_of(options);
   engine.stream = with_exit_code(kExitUsage, [] { return StreamOptions::from_environment(); });
   engine.stream.fingerprints = needs.fingerprints;

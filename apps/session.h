@@ -93,6 +93,8 @@ struct EngineNeeds {
   std::int64_t context_tokens = 0;  ///< of a sequence; 0: as the options say
   std::int64_t max_sequences = 1;   ///< at once, each with a whole context
   bool fingerprints = false;
+  std::int64_t kv_tokens = 0;  ///< rows of the KV cache; 0: a whole context for each sequence
+  std::int64_t speculate_ngram = 0;
 };
 
 /// An engine on its cards, and what is told about them.

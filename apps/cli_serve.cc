@@ -1,0 +1,145 @@
+// The options of `serve`.
+#include "apps/cli_table.h"
+
+namespace cardloom::app {
+namespace {
+
+void add_address(CLI::App& command, ServeOptions& options) {
+  const char* group = "Address";
+  command.add_option("--host", options.host, "address to listen on")
+      ->capture_default_str()
+      ->type_name("ADDRESS")
+      ->group(group);
+  command.add_option("--port", options.port, "port to listen on; 0: any free one")
+      ->capture_default_str()
+      ->type_name("N")
+      ->group(group);
+  command.add_option("--uds", options.unix_socket, "listen on a unix socket instead")
+      ->type_name("PATH")
+      ->group(group);
+  command.add_option("--tls-cert", options.tls_certificate, "certificate chain: HTTPS")
+      ->type_name("PEM")
+      ->group(group);
+  command.add_option("--tls-key", options.tls_key, "its private key")
+      ->type_name("PEM")
+      ->group(group);
+  command
+      .add_option("--allowed-host", options.allowed_hosts,
+                  "a Host name to answer to beside localhost; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME")
+      ->group(group);
+}
+
+void add_keys(CLI::App& command, ServeOptions& options) {
+  const char* group = "Keys";
+  command
+      .add_option("--api-key", options.api_keys,
+                  "a key that opens the server; may be repeated. Others on this machine see it: "
+                  "CARDLOOM_API_KEYS or a file hide it")
+      ->allow_extra_args(false)
+      ->type_name("KEY")
+      ->group(group);
+  command
+      .add_option("--api-key-file", options.api_key_file, "keys, one a line; SIGHUP reads again")
+      ->type_name("FILE")
+      ->group(group);
+  command
+      .add_flag("--insecure-no-auth", options.insecure_no_auth,
+                "listen on a public address without any key")
+      ->group(group);
+}
+
+void add_capacity(CLI::App& command, ServeOptions& options) {
+  const char* group = "Capacity";
+  const auto number = [&](const char* name, std::int64_t& value, const char* help) {
+    command.add_option(name, value, help)->capture_default_str()->type_name("N")->group(group);
+  };
+  number("--max-running", options.max_running, "sequences that run at once");
+  number("--max-queue", options.max_queue, "sequences that wait; beyond: 429");
+  number("--kv-tokens", options.kv_tokens,
+         "tokens of KV cache for all sequences; 0: four whole contexts");
+  number("--io-threads", options.io_threads, "threads that talk to clients");
+  number("--task-threads", options.task_threads, "threads, and processes, for pictures");
+  number("--max-connections", options.max_connections, "open at once");
+  command
+      .add_option(
+          "--speculate", options.speculate,
+          "guess tokens ahead by looking them up in the text: off or ngram; the answers are "
+          "the same")
+      ->capture_default_str()
+      ->type_name("HOW")
+      ->group(group);
+}
+
+void add_limits(CLI::App& command, ServeOptions& options) {
+  const char* group = "Limits of a request";
+  const auto number = [&](const char* name, std::int64_t& value, const char* help) {
+    command.add_option(name, value, help)->capture_default_str()->type_name("N")->group(group);
+  };
+  number("--max-body-bytes", options.max_body_bytes, "of the whole request");
+  number("--max-messages", options.limits.max_messages, "of a conversation");
+  number("--max-images", options.limits.max_images, "of a conversation");
+  number("--max-image-bytes", options.limits.max_image_bytes, "of one picture's file");
+  number("--max-tools", options.limits.max_tools, "offered to the model");
+  number("--max-schema-bytes", options.limits.max_schema_bytes, "of a JSON schema");
+  number("--max-n", options.limits.max_n, "choices");
+  number("--max-tokens", options.limits.max_tokens, "of an answer; 0: the context");
+  command
+      .add_flag("--strict", options.limits.strict, "refuse unknown fields instead of naming them")
+      ->group(group);
+}
+
+void add_pictures(CLI::App& command, ServeOptions& options) {
+  const char* group = "Pictures by URL";
+  command.add_option("--media-root", options.media_root, "file: URLs name files below this folder")
+      ->type_name("DIR")
+      ->group(group);
+  command
+      .add_option("--fetch-images", options.fetch_images,
+                  "fetch http and https URLs: off, allowed (hosts of --image-host), public")
+      ->capture_default_str()
+      ->type_name("HOW")
+      ->group(group);
+  command
+      .add_option("--image-host", options.image_hosts,
+                  "a host, or host:port, to fetch from; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("HOST")
+      ->group(group);
+}
+
+}  // namespace
+
+void define_serve(CLI::App& app, ServeOptions& options, std::function<int()>& chosen) {
+  CLI::App& command = add_command(
+      app, "serve", "answer OpenAI's and Anthropic's clients, with a page to chat on",
+      "  cardloom serve glm-4v-9b --tp 2\n"
+      "  cardloom serve glm-4v-9b --host 0.0.0.0 --api-key-file keys.txt\n"
+      "Then: http://127.0.0.1:8000 in a browser, or any OpenAI client with the base URL\n"
+      "http://127.0.0.1:8000/v1. SIGTERM: finish what is under way, then end; a second\n"
+      "one ends at once. SIGHUP: read keys and certificate again.\n");
+  add_common(command, options.common);
+  command.add_option("--model-name", options.model_name, "what clients call the model")
+      ->type_name("NAME");
+  add_address(command, options);
+  add_keys(command, options);
+  add_capacity(command, options);
+  add_limits(command, options);
+  add_pictures(command, options);
+  command
+      .add_option("--metrics-alias", options.metrics_alias,
+                  "use another server's metric names too: vllm")
+      ->type_name("NAME");
+  command
+      .add_option("--shutdown-timeout", options.shutdown_timeout,
+                  "seconds that answers under way may take after SIGTERM")
+      ->capture_default_str()
+      ->type_name("S");
+  command.add_option("--ping-interval", options.ping_interval, "seconds between signs of life")
+      ->capture_default_str()
+      ->type_name("S");
+  command.callback([&options, &chosen] { chosen = [&options] { return run_serve(options); }; });
+}
+
+}  // namespace cardloom::app

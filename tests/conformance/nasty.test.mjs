@@ -1,0 +1,239 @@
+// A hundred requests that nobody should send, each with the answer that it must get; and after all
+// of them the server answers as before.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { after, before, test } from 'node:test';
+import { deflateSync } from 'node:zlib';
+import { dataUrl, metric, post, startServer, truth } from './server.mjs';
+
+let server;
+before(async () => { server = await startServer(['--max-body-bytes', '2000000', '--max-image-bytes', '1000000']); });
+after(async () => assert.equal(await server.stop(), 0));
+
+const user = (content) => [{ role: 'user', content }];
+const hello = user('Hello!');
+const image = (url) => user([{ type: 'image_url', image_url: { url } }]);
+const png = (bytes) => `data:image/png;base64,${Buffer.from(bytes).toString('base64')}`;
+
+/// A PNG whose header promises much more than there is.
+function pngOf(width, height) {
+  const crcTable = Array.from({ length: 256 }, (_, n) => {
+    let c = n;
+    for (let k = 0; k < 8; ++k) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+    return c >>> 0;
+  });
+  const crc = (bytes) => {
+    let c = 0xffffffff;
+    for (const byte of bytes) c = crcTable[(c ^ byte) & 0xff] ^ (c >>> 8);
+    return (c ^ 0xffffffff) >>> 0;
+  };
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(data.length);
+    const sum = Buffer.alloc(4);
+    sum.writeUInt32BE(crc(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 2, 0, 0, 0], 8);
+  return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]), chunk('IHDR', header),
+    chunk('IDAT', deflateSync(Buffer.alloc(1000))), chunk('IEND', Buffer.alloc(0))]);
+}
+
+// [what, body, status, param, part of the message]
+const chat = [
+  ['no JSON', '{', 400, null, /JSON/],
+  ['empty', '', 400, null, /JSON/],
+  ['an array', '[]', 400, null, /object/],
+  ['a string', '"x"', 400, null, /object/],
+  ['null', 'null', 400, null, /object/],
+  ['trailing bytes', '{"messages":[]} x', 400, null, /JSON/],
+  ['NaN', '{"messages":[],"temperature":NaN}', 400, null, /JSON/],
+  ['Infinity', '{"messages":[],"temperature":Infinity}', 400, null, /JSON/],
+  ['a huge number', '{"messages":[],"temperature":1e999}', 400, null, /./],
+  ['a comment', '{/*x*/}', 400, null, /JSON/],
+  ['bad UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 400, null, /./],
+  ['a NUL', '{"messages"\0:[]}', 400, null, /JSON/],
+  ['a lone surrogate', '{"messages":[{"role":"user","content":"\\ud800"}]}', 400, null, /./],
+  ['deep', `{"messages":${'['.repeat(5000)}${']'.repeat(5000)}}`, 400, null, /deep/],
+  ['deep objects', `${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}`, 400, null, /deep/],
+  ['unclosed and deep', '['.repeat(100000), 400, null, /./],
+  ['a key twice', '{"messages":[],"messages":[{"role":"user","content":"x"}]}', 400, null, /messages/],
+  ['no messages', {}, 400, 'messages', /messages/],
+  ['messages null', { messages: null }, 400, 'messages', /./],
+  ['messages a string', { messages: 'Hello!' }, 400, 'messages', /./],
+  ['no message', { messages: [] }, 400, 'messages', /./],
+  ['a number as message', { messages: [1] }, 400, 'messages[0]', /./],
+  ['no role', { messages: [{ content: 'x' }] }, 400, 'messages[0].role', /./],
+  ['another role', { messages: [{ role: 'root', content: 'x' }] }, 400, 'messages[0].role', /root/],
+  ['content a number', { messages: [{ role: 'user', content: 1 }] }, 400, 'messages[0].content', /./],
+  ['content an object', { messages: [{ role: 'user', content: {} }] }, 400, 'messages[0].content', /./],
+  ['a part without type', { messages: user([{ text: 'x' }]) }, 400, 'messages[0].content[0].type', /./],
+  ['sound', { messages: user([{ type: 'input_audio', input_audio: { data: 'x', format: 'wav' } }]) }, 400, 'messages[0].content[0].type', /input_audio/],
+  ['a file', { messages: user([{ type: 'file', file: { file_id: 'x' } }]) }, 400, 'messages[0].content[0].type', /file/],
+  ['an image_url that is a number', { messages: image(5) }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['detail that is none', { messages: user([{ type: 'image_url', image_url: { url: 'data:,', detail: 'ultra' } }]) }, 400, 'messages[0].content[0].image_url.detail', /ultra/],
+  ['an empty URL', { messages: image('') }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['a path', { messages: image('/etc/passwd') }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['a file URL', { messages: image('file:///etc/passwd') }, 400, 'messages[0].content[0].image_url.url', /media-root/],
+  ['a fetch of our own', { messages: image('http://127.0.0.1/x') }, 400, 'messages[0].content[0].image_url.url', /fetch/],
+  ['the cloud\'s secrets', { messages: image('http://169.254.169.254/latest/meta-data') }, 400, 'messages[0].content[0].image_url.url', /fetch/],
+  ['another scheme', { messages: image('gopher://x') }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['javascript', { messages: image('javascript:alert(1)') }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['data without base64', { messages: image('data:image/png,abc') }, 400, 'messages[0].content[0].image_url.url', /base64/],
+  ['base64 with a blank', { messages: image('data:image/png;base64,AA AA') }, 400, 'messages[0].content[0].image_url.url', /base64/],
+  ['base64 with line breaks', { messages: image('data:image/png;base64,AAAA\nAAAA') }, 400, 'messages[0].content[0].image_url.url', /base64/],
+  ['base64 with bad padding', { messages: image('data:image/png;base64,AAA') }, 400, 'messages[0].content[0].image_url.url', /base64/],
+  ['base64 of nothing', { messages: image('data:image/png;base64,') }, 400, 'messages[0].content[0].image_url.url', /picture/],
+  ['no picture', { messages: image(png('hello, world')) }, 400, 'messages[0].content[0].image_url.url', /picture/],
+  ['a GIF', { messages: image(png('GIF89a\x01\0\x01\0\0\0\0;')) }, 400, 'messages[0].content[0].image_url.url', /GIF/],
+  ['an SVG', { messages: image(png('<svg xmlns="http://www.w3.org/2000/svg"/>')) }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['half a PNG', { messages: image(png(pngOf(10, 10).subarray(0, 40))) }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['a bomb', { messages: image(png(pngOf(60000, 60000))) }, 413, 'messages[0].content[0].image_url.url', /3600000000|pixels/],
+  ['a picture of no size', { messages: image(png(pngOf(0, 0))) }, 400, 'messages[0].content[0].image_url.url', /./],
+  ['too many bytes', { messages: image(png(Buffer.alloc(1100000))) }, 413, 'messages[0].content[0].image_url.url', /1000000/],
+  ['nine pictures', { messages: user(Array(9).fill({ type: 'image_url', image_url: { url: dataUrl('scene-1.jpg') } })) }, 400, 'messages', /8/],
+  ['temperature -1', { messages: hello, temperature: -1 }, 400, 'temperature', /-1/],
+  ['temperature "hot"', { messages: hello, temperature: 'hot' }, 400, 'temperature', /./],
+  ['temperature true', { messages: hello, temperature: true }, 400, 'temperature', /./],
+  ['top_p 0', { messages: hello, top_p: 0 }, 400, 'top_p', /./],
+  ['top_p 1.1', { messages: hello, top_p: 1.1 }, 400, 'top_p', /./],
+  ['top_k -5', { messages: hello, top_k: -5 }, 400, 'top_k', /-5/],
+  ['min_p 2', { messages: hello, min_p: 2 }, 400, 'min_p', /./],
+  ['presence_penalty 3', { messages: hello, presence_penalty: 3 }, 400, 'presence_penalty', /./],
+  ['frequency_penalty -3', { messages: hello, frequency_penalty: -3 }, 400, 'frequency_penalty', /./],
+  ['repetition_penalty 0', { messages: hello, repetition_penalty: 0 }, 400, 'repetition_penalty', /./],
+  ['seed 1.5', { messages: hello, seed: 1.5 }, 400, 'seed', /./],
+  ['seed "1"', { messages: hello, seed: '1' }, 400, 'seed', /./],
+  ['n 0', { messages: hello, n: 0 }, 400, 'n', /./],
+  ['n a million', { messages: hello, n: 1000000 }, 400, 'n', /./],
+  ['n 1e18', { messages: hello, n: 1e18 }, 400, 'n', /./],
+  ['max_tokens 0', { messages: hello, max_tokens: 0 }, 400, 'max_tokens', /./],
+  ['max_tokens -1', { messages: hello, max_tokens: -1 }, 400, 'max_tokens', /./],
+  ['max_tokens 2^62', '{"messages":[{"role":"user","content":"x"}],"max_tokens":4611686018427387904}', 400, null, /./],
+  ['two limits', { messages: hello, max_tokens: 1, max_completion_tokens: 2 }, 400, null, /./],
+  ['min_tokens above max', { messages: hello, min_tokens: 9, max_tokens: 3 }, 400, 'min_tokens', /./],
+  ['stop a number', { messages: hello, stop: 5 }, 400, 'stop', /./],
+  ['stop empty', { messages: hello, stop: [''] }, 400, 'stop[0]', /./],
+  ['17 stops', { messages: hello, stop: Array(17).fill('x') }, 400, 'stop', /16/],
+  ['a long stop', { messages: hello, stop: 'x'.repeat(129) }, 400, 'stop', /128/],
+  ['a bias on no token', { messages: hello, logit_bias: { 999999: 1 } }, 400, null, /999999/],
+  ['a bias by name', { messages: hello, logit_bias: { cat: 1 } }, 400, null, /cat/],
+  ['a bias of 1000', { messages: hello, logit_bias: { 5: 1000 } }, 400, null, /./],
+  ['top_logprobs 21', { messages: hello, logprobs: true, top_logprobs: 21 }, 400, 'top_logprobs', /./],
+  ['top_logprobs alone', { messages: hello, top_logprobs: 2 }, 400, 'top_logprobs', /./],
+  ['stream "yes"', { messages: hello, stream: 'yes' }, 400, 'stream', /./],
+  ['tools an object', { messages: hello, tools: {} }, 400, 'tools', /./],
+  ['a tool without name', { messages: hello, tools: [{ type: 'function', function: {} }] }, 400, 'tools[0].function.name', /./],
+  ['129 tools', { messages: hello, tools: Array.from({ length: 129 }, (_, i) => ({ type: 'function', function: { name: `f${i}` } })) }, 400, 'tools', /128/],
+  ['a choice of no tool', { messages: hello, tools: [{ type: 'function', function: { name: 'f' } }], tool_choice: { type: 'function', function: { name: 'g' } } }, 400, null, /g/],
+  ['a forced tool without tools', { messages: hello, tool_choice: 'required' }, 400, 'tool_choice', /./],
+  ['a format that is none', { messages: hello, response_format: { type: 'xml' } }, 400, 'response_format.type', /xml/],
+  ['no schema', { messages: hello, response_format: { type: 'json_schema' } }, 400, null, /./],
+  ['a schema with multipleOf', { messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'integer', multipleOf: 3 } } } }, 400, null, /\/multipleOf/],
+  ['a schema without instance', { messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { enum: [] } } } }, 400, null, /./],
+  ['a reference to nowhere', { messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { $ref: '#/$defs/none' } } } }, 400, null, /\$ref/],
+  ['a remote reference', { messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { $ref: 'http://127.0.0.1/x' } } } }, 400, null, /\$ref/],
+  ['a long schema', { messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { description: 'x'.repeat(70000) } } } }, 400, null, /65536/],
+  ['a bad regex', { messages: hello, structured_outputs: { regex: '(' } }, 400, null, /./],
+  ['a regex that explodes', { messages: hello, structured_outputs: { regex: '((a{1000}){1000}){1000}' } }, 413, null, /./],
+  ['a look-behind', { messages: hello, structured_outputs: { regex: '(?<=a)b' } }, 400, null, /./],
+  ['no choices', { messages: hello, structured_outputs: { choice: [] } }, 400, null, /./],
+  ['store', { messages: hello, store: true }, 400, 'store', /./],
+  ['audio', { messages: hello, modalities: ['text', 'audio'], audio: { voice: 'x', format: 'wav' } }, 400, null, /audio/],
+  ['template arguments', { messages: hello, chat_template_kwargs: { tokenize: true } }, 400, null, /tokenize/],
+  ['another model', { model: '../../etc/passwd', messages: hello }, 404, 'model', /glm-4v-nano/],
+  ['a context too long', { messages: user('word '.repeat(20000)) }, 400, 'messages', /8192/],
+  ['priority 9', { messages: hello, priority: 9 }, 400, 'priority', /./],
+];
+
+test('chat requests', async (t) => {
+  for (const [what, body, status, param, message] of chat) {
+    await t.test(what, async () => {
+      const reply = await post(server, '/v1/chat/completions', body instanceof Buffer ? body.toString('latin1') : body);
+      assert.equal(reply.status, status, reply.text.slice(0, 300));
+      assert.match(reply.headers.get('content-type'), /^application\/json/);
+      assert.deepEqual(Object.keys(reply.json.error).sort(), ['code', 'message', 'param', 'type']);
+      if (param !== null) assert.equal(reply.json.error.param, param, reply.json.error.message);
+      assert.match(reply.json.error.message, message);
+      assert.doesNotMatch(reply.text, /0x[0-9a-f]{6}|\.cc:|\/work|\/proc|std::/);
+      assert.ok(reply.headers.get('x-request-id'));
+    });
+  }
+});
+
+/// What the server says to bytes, until it closes or falls silent.
+async function raw(bytes) {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  let text = '';
+  socket.setEncoding('latin1');
+  socket.on('data', (part) => { text += part; });
+  socket.on('error', () => {});
+  socket.write(bytes, 'latin1');
+  await Promise.race([once(socket, 'close'), new Promise((resolve) => setTimeout(resolve, 400))]);
+  socket.destroy();
+  return text;
+}
+const head = (lines) => `${lines.join('\r\n')}\r\n\r\n`;
+const json = 'content-type: application/json';
+// [what, bytes, status (0: closed without a word)]
+const wire = [
+  ['garbage', '\x16\x03\x01\x02\x00\x01\x00', 400],
+  ['no host', head(['GET /health/live HTTP/1.1']), 400],
+  ['both lengths', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', json, 'content-length: 5', 'transfer-encoding: chunked']) + '0\r\n\r\n', 400],
+  ['two lengths', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', json, 'content-length: 5', 'content-length: 6']) + 'hello', 400],
+  ['a negative length', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', json, 'content-length: -5']), 400],
+  ['an absurd length', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', json, 'content-length: 99999999999']), 413],
+  ['a folded header', head(['GET /health/live HTTP/1.1', 'host: localhost', 'x-a: b', ' c']), 400],
+  ['a blank before the colon', head(['GET /health/live HTTP/1.1', 'host : localhost']), 400],
+  ['a bad chunk', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', json, 'transfer-encoding: chunked']) + 'zz\r\n', 400],
+  ['many headers', head(['GET /health/live HTTP/1.1', 'host: localhost', ...Array.from({ length: 200 }, (_, i) => `x-${i}: y`)]), 431],
+  ['a long header', head(['GET /health/live HTTP/1.1', 'host: localhost', `x-a: ${'y'.repeat(40000)}`]), 431],
+  ['HTTP/3.0', head(['GET /health/live HTTP/3.0', 'host: localhost']), 400],
+  ['climbing', head(['GET /../../etc/passwd HTTP/1.1', 'host: localhost']), 400],
+  ['climbing in escapes', head(['GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1', 'host: localhost']), 400],
+  ['a NUL in the path', head(['GET /%00 HTTP/1.1', 'host: localhost']), 400],
+  ['another host', head(['GET /v1/models HTTP/1.1', 'host: evil.example']), 403],
+  ['no such path', head(['GET /v1/embeddings HTTP/1.1', 'host: localhost']), 404],
+  ['another method', head(['DELETE /v1/models HTTP/1.1', 'host: localhost']), 405],
+  ['GET of a chat', head(['GET /v1/chat/completions HTTP/1.1', 'host: localhost']), 405],
+  ['a form', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', 'content-type: text/plain', 'content-length: 2']) + '{}', 415],
+  ['a compressed body', head(['POST /v1/chat/completions HTTP/1.1', 'host: localhost', json, 'content-encoding: gzip', 'content-length: 2']) + '{}', 415],
+];
+
+test('bytes', async (t) => {
+  for (const [what, bytes, status] of wire) {
+    await t.test(what, async () => {
+      const text = await raw(bytes);
+      assert.match(text, new RegExp(`^HTTP/1\\.1 ${status} `), JSON.stringify(text.slice(0, 200)));
+    });
+  }
+});
+
+test('other endpoints', async (t) => {
+  const cases = [
+    ['/v1/completions', {}, 400], ['/v1/completions', { prompt: [] }, 400], ['/v1/completions', { prompt: [999999] }, 400],
+    ['/v1/completions', { prompt: 'x', suffix: 'y' }, 400], ['/v1/responses', {}, 400], ['/v1/responses', { input: 'x', store: true }, 400],
+    ['/v1/messages', {}, 400], ['/v1/messages', { max_tokens: 5, messages: [] }, 400], ['/v1/messages/count_tokens', { messages: 5 }, 400],
+    ['/tokenize', {}, 400], ['/detokenize', { tokens: 'x' }, 400], ['/detokenize', { tokens: [-1] }, 400],
+  ];
+  for (const [path, body, status] of cases) {
+    await t.test(`${path} ${JSON.stringify(body)}`, async () => {
+      const reply = await post(server, path, body);
+      assert.equal(reply.status, status, reply.text);
+      assert.ok(reply.json.error.message.length > 10);
+    });
+  }
+});
+
+test('and it answers as before', async () => {
+  const reply = await post(server, '/v1/chat/completions', { temperature: 0, messages: user([
+    { type: 'text', text: 'What is in this picture?' }, { type: 'image_url', image_url: { url: dataUrl('scene-1.jpg') } }]) });
+  assert.equal(reply.json.choices[0].message.content, truth[0].truth);
+  assert.equal(await metric(server, 'cardloom_requests_running'), 0);
+});
