@@ -1,0 +1,113 @@
+#include "cardloom/server/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "cardloom/base/json.h"
+#include "cardloom/server/cards_feed.h"
+#include "cardloom/server/task_pool.h"
+
+namespace cardloom::server {
+namespace {
+
+Metrics::Sources sources() {
+  Metrics::Sources sources;
+  sources.engine = [] {
+    EngineStats stats;
+    stats.running = 3;
+    stats.kv_blocks = 8;
+    stats.kv_blocks_used = 2;
+    stats.prompt_tokens = 70;
+    return stats;
+  };
+  sources.http = [] { return http::ServerStats{.connections = 5}; };
+  sources.version = "1.2";
+  sources.isa = "avx2";
+  return sources;
+}
+
+bool has_line(const std::string& text, const std::string& line) {
+  return text.find("\n" + line + "\n") != std::string::npos;
+}
+
+TEST(Metrics, TellWhatWasCountedAndWhatIs) {
+  Metrics metrics(/*vllm_names=*/false, "nano");
+  metrics.observe_http("models", "GET", 200, 0.001);
+  metrics.observe_http("models", "GET", 200, 0.001);
+  metrics.observe_rejection("queue_full");
+  metrics.observe_reply("stop", {.prompt_tokens = 30, .image_tokens = 18, .completion_tokens = 4},
+                        {.image_encode_ms = 3}, 0.5);
+  const std::string text = metrics.text(sources());
+  EXPECT_TRUE(has_line(
+      text, R"(cardloom_http_requests_total{handler="models",method="GET",status="200"} 2)"))
+      << text;
+  EXPECT_TRUE(has_line(text, R"(cardloom_requests_rejected_total{reason="queue_full"} 1)"));
+  EXPECT_TRUE(has_line(text, "cardloom_requests_running 3"));
+  EXPECT_TRUE(has_line(text, "cardloom_kv_cache_usage_ratio 0.25"));
+  EXPECT_TRUE(has_line(text, "cardloom_prompt_tokens_total 70"));
+  EXPECT_TRUE(has_line(text, "cardloom_connections 5"));
+  EXPECT_TRUE(has_line(text, "cardloom_image_tokens_total 18"));
+  EXPECT_TRUE(has_line(text, "cardloom_request_generation_tokens_sum 4"));
+  EXPECT_EQ(text.find("vllm:"), std::string::npos);
+}
+
+TEST(Metrics, HaveVllmsNamesIfAskedFor) {
+  Metrics metrics(/*vllm_names=*/true, "nano");
+  metrics.observe_first_token(0.02);
+  const std::string text = metrics.text(sources());
+  EXPECT_TRUE(has_line(text, R"(vllm:num_requests_running{model_name="nano"} 3)")) << text;
+  EXPECT_TRUE(has_line(text, R"(vllm:time_to_first_token_seconds_count{model_name="nano"} 1)"));
+  EXPECT_TRUE(has_line(text, "cardloom_time_to_first_token_seconds_count 1"));
+}
+
+TEST(CardsFeed, AStepIsJsonWithEveryNameOnce) {
+  StepActivity activity{
+      .step_id = 7, .rows = 2, .sequences = 1, .begin = 1'000'000, .end = 3'000'000};
+  activity.spans = {{0, "matmul", "text.layers.0", 1'000'500, 1'100'500, 0},
+                    {1, "matmul_all_reduce", "text.layers.0", 1'200'000, 1'300'000, 40'000},
+                    {1, "matmul", "text.layers.1", 1'400'000, 1'500'000, 0}};
+  const std::string event = step_event(activity);
+  ASSERT_TRUE(event.starts_with("event: step\ndata: "));
+  ASSERT_TRUE(event.ends_with("\n\n"));
+  const auto data = parse_json(std::string_view(event).substr(18), "event");
+  ASSERT_TRUE(data) << event;
+  const json::object& step = data->as_object();
+  EXPECT_EQ(step.at("step").as_int64(), 7);
+  EXPECT_EQ(step.at("ops").as_array().size(), 2U);
+  EXPECT_EQ(step.at("layers").as_array().size(), 2U);
+  const json::array& span = step.at("spans").as_array()[1].as_array();
+  EXPECT_EQ(span[0].as_int64(), 1);
+  EXPECT_EQ(span[1].as_int64(), 1);
+  EXPECT_DOUBLE_EQ(span[3].as_double(), 200.0);
+  EXPECT_DOUBLE_EQ(span[4].as_double(), 100.0);
+  EXPECT_DOUBLE_EQ(span[5].as_double(), 40.0);
+}
+
+TEST(TaskPool, RunsAllItTakesAndNoMore) {
+  std::mutex gate;
+  std::atomic<int> done = 0;
+  int taken = 0;
+  {
+    TaskPool pool(2, 3);
+    {
+      const std::lock_guard hold(gate);
+      for (int index = 0; index < 20; ++index) {
+        const bool is_taken = pool.try_post([&] {
+          const std::lock_guard wait(gate);
+          ++done;
+        });
+        taken += is_taken ? 1 : 0;
+      }
+    }
+    EXPECT_LE(taken, 5);  // two may have begun
+    EXPECT_GE(taken, 3);
+    while (done < taken) std::this_thread::yield();
+  }
+  EXPECT_EQ(done, taken);
+}
+
+}  // namespace
+}  // namespace cardloom::server
