@@ -10,6 +10,10 @@
 namespace cardloom::app {
 
 int run_bench(const BenchOptions& options) {
+  if (options.common.model.empty()) {
+    fail_usage("cardloom bench needs a model", "or `serve`, to measure a running server",
+               "cardloom bench MODEL, or cardloom bench serve --url http://127.0.0.1:8000");
+  }
   check_common(options.common);
   check_range("--decode", options.decode, 0, 1 << 20);
   check_range("--rounds", options.rounds, 1, 1000);

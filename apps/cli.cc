@@ -149,6 +149,7 @@ struct CommandLine {
   CheckOptions check;
   EvalOptions eval;
   BenchOptions bench;
+  BenchServeOptions bench_serve;
   ServeOptions serve;
   VersionOptions version;
   std::function<int()> chosen;
@@ -290,7 +291,8 @@ void define_bench(CLI::App& app, CommandLine& line) {
       "  cardloom bench glm-4v-9b --tp 2\n"
       "  cardloom bench glm-4v-9b --prompt 128,512 --batch 1,8 --vision --json\n"
       "  cardloom bench glm-4v-9b --prompt 32 --decode 0 --accuracy\n"
-      "Limits (memory, arithmetic units) are measured in the same run. Figures are medians.\n");
+      "Limits (memory, arithmetic units) are measured in the same run. Figures are medians.\n"
+      "`cardloom bench serve` measures a running server.\n");
   add_common(command, options.common);
   command.add_option("--prompt", options.prompt, "rows of the prompts to time; 0: none")
       ->capture_default_str()
@@ -306,7 +308,12 @@ void define_bench(CLI::App& app, CommandLine& line) {
       ->capture_default_str()
       ->type_name("N");
   command.add_flag("--accuracy", options.accuracy, "also compare every layer's output with f32");
-  command.callback([&line] { line.chosen = [&line] { return run_bench(line.bench); }; });
+  command.get_option("MODEL")->required(false);  // `bench serve` has none
+  define_bench_serve(command, line.bench_serve, line.chosen);
+  command.callback([&line, &command] {
+    if (!command.get_subcommands().empty()) return;
+    line.chosen = [&line] { return run_bench(line.bench); };
+  });
 }
 
 void define_version(CLI::App& app, CommandLine& line) {

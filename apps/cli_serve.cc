@@ -142,4 +142,39 @@ void define_serve(CLI::App& app, ServeOptions& options, std::function<int()>& ch
   command.callback([&options, &chosen] { chosen = [&options] { return run_serve(options); }; });
 }
 
+void define_bench_serve(CLI::App& bench, BenchServeOptions& options, std::function<int()>& chosen) {
+  CLI::App& command = add_command(
+      bench, "serve", "send a load to a running server: waiting times, throughput",
+      "  cardloom bench serve --requests 200 --concurrency 32 --decode 64\n"
+      "  cardloom bench serve --trace conv.csv --requests 500 --speed 4 --html load.html\n"
+      "Works with every server that speaks OpenAI's chat completions.\n");
+  const auto number = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->capture_default_str()->type_name("N");
+  };
+  command.add_option("--url", options.url, "the server")->capture_default_str()->type_name("URL");
+  command.add_option("--api-key", options.api_key, "its key")->type_name("KEY");
+  command.add_option("--model", options.model, "the model to ask for")->type_name("NAME");
+  command
+      .add_option("--trace", options.trace,
+                  "arrivals and lengths: a CSV TIMESTAMP,ContextTokens,GeneratedTokens")
+      ->type_name("FILE");
+  number("--requests", options.requests, "how many; of a trace the first so many, 0: all");
+  number("--rate", options.rate, "arrivals a second, at random; 0: all at once");
+  number("--prompt", options.prompt, "tokens of a prompt, about");
+  number("--decode", options.decode, "tokens of an answer");
+  command.add_option("-i,--image", options.image, "show this picture with each")->type_name("FILE");
+  command.add_flag("--shared-prefix", options.shared_prefix, "prompts begin alike");
+  number("--concurrency", options.concurrency, "under way at most; 0: any number");
+  number("--speed", options.speed, "arrivals come so many times faster");
+  number("--shrink", options.shrink, "prompts and answers are so many times shorter");
+  number("--good-first-token", options.good_first_token_ms, "ms: a good reply's first token");
+  number("--good-gap", options.good_gap_ms, "ms: a good reply's mean time between tokens");
+  number("--timeout", options.timeout, "seconds until a request counts as failed");
+  number("--seed", options.seed, "of the arrivals");
+  command.add_option("--html", options.html, "write a report with plots")->type_name("FILE");
+  command.add_flag("--json", options.json, "one JSON object on stdout");
+  command.callback(
+      [&options, &chosen] { chosen = [&options] { return run_bench_serve(options); }; });
+}
+
 }  // namespace cardloom::app

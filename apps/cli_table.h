@@ -15,4 +15,7 @@ void add_common(CLI::App& command, CommonOptions& options, bool model = true);
 
 void define_serve(CLI::App& app, ServeOptions& options, std::function<int()>& chosen);
 
+/// `bench serve`, below `bench`.
+void define_bench_serve(CLI::App& bench, BenchServeOptions& options, std::function<int()>& chosen);
+
 }  // namespace cardloom::app

@@ -106,6 +106,28 @@ struct BenchOptions {
   bool accuracy = false;
 };
 
+struct BenchServeOptions {
+  std::string url = "http://127.0.0.1:8000";
+  std::string api_key;
+  std::string model;
+  std::string trace;  ///< a CSV of arrivals; "": made by the four below
+  std::int64_t requests = 100;
+  double rate = 0;  ///< a second; 0: all at once
+  std::int64_t prompt = 64;
+  std::int64_t decode = 32;
+  std::string image;
+  bool shared_prefix = false;
+  std::int64_t concurrency = 0;
+  double speed = 1;
+  double shrink = 1;
+  double good_first_token_ms = 2000;
+  double good_gap_ms = 200;
+  std::int64_t timeout = 600;  ///< seconds, of one request
+  std::int64_t seed = 1;
+  std::string html;
+  bool json = false;
+};
+
 struct ServeOptions {
   CommonOptions common;
   std::string model_name;  ///< what clients call it; "": the folder's name
@@ -150,6 +172,7 @@ int run_inspect(const InspectOptions& options);
 int run_check(const CheckOptions& options);
 int run_eval(const EvalOptions& options);
 int run_bench(const BenchOptions& options);
+int run_bench_serve(const BenchServeOptions& options);
 int run_serve(const ServeOptions& options);
 int run_version(const VersionOptions& options);
 
