@@ -21,62 +21,6 @@ void read_logprobs(ObjectReader& reader, GenerationRequest& request) {
   request.sampling.num_logprobs = wanted ? num_top : -1;
 }
 
-/// Whether the answer begins a new turn or goes on with the last message; from the field itself or
-/// from chat_template_kwargs, where transformers has it.
-struct TurnFields {
-  std::optional<bool> add_generation_prompt{};
-  std::optional<bool> continue_final_message{};
-};
-
-void read_turn_fields(ObjectReader& reader, TurnFields& fields) {
-  if (const auto value = reader.boolean("add_generation_prompt")) {
-    fields.add_generation_prompt = value;
-  }
-  if (const auto value = reader.boolean("continue_final_message")) {
-    fields.continue_final_message = value;
-  }
-}
-
-void read_template_options(ObjectReader& reader, TurnFields& fields) {
-  const json::object* object = reader.object("chat_template_kwargs");
-  if (object == nullptr) return;
-  const std::string path = reader.path_of("chat_template_kwargs");
-  ObjectReader options(*object, path, reader.notes());
-  read_turn_fields(options, fields);
-  // Sent to every model by clients that know those which think.
-  options.ignore({"enable_thinking", "thinking"});
-  for (const auto& option : *object) {
-    const std::string_view name = option.key();
-    if (name == "add_generation_prompt" || name == "continue_final_message" ||
-        name == "enable_thinking" || name == "thinking") {
-      continue;
-    }
-    refuse(path,
-           fmt::format("{} may hold add_generation_prompt, continue_final_message, "
-                       "enable_thinking and thinking, holds {}",
-                       path, quoted(name)),
-           "unsupported_parameter");
-  }
-}
-
-void read_turn(ObjectReader& reader, GenerationRequest& request) {
-  TurnFields fields;
-  read_template_options(reader, fields);
-  read_turn_fields(reader, fields);
-  request.continue_final_message = fields.continue_final_message.value_or(false);
-  request.add_generation_prompt =
-      fields.add_generation_prompt.value_or(!request.continue_final_message);
-  if (!request.continue_final_message) return;
-  const std::string param = reader.path_of("continue_final_message");
-  if (request.add_generation_prompt) {
-    refuse(param, fmt::format("{} and add_generation_prompt exclude each other: give one", param));
-  }
-  const ChatMessage& last = request.messages.back();
-  if (last.role != "assistant" || !last.metadata.empty() || last.content.empty()) {
-    refuse(param, fmt::format("{} needs a last message of the assistant with a text", param));
-  }
-}
-
 void read_chat_completion(ObjectReader& reader, const RequestLimits& limits,
                           GenerationRequest& request) {
   read_openai_account_fields(reader, request);

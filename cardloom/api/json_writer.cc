@@ -128,6 +128,13 @@ JsonWriter& JsonWriter::key(std::string_view name) {
   return *this;
 }
 
+JsonWriter& JsonWriter::escaped_key(std::string_view name) {
+  separate();
+  append_json_string(out_, name);
+  out_ += ':';
+  return *this;
+}
+
 JsonWriter& JsonWriter::string(std::string_view text) {
   separate();
   append_json_string(out_, text);

@@ -32,6 +32,8 @@ class JsonWriter {
   JsonWriter& end_list() { return close(']'); }
 
   JsonWriter& key(std::string_view name);
+  /// A name of any text.
+  JsonWriter& escaped_key(std::string_view name);
   JsonWriter& string(std::string_view text);
   JsonWriter& integer(std::int64_t number);
   JsonWriter& real(double number);

@@ -10,4 +10,8 @@ namespace cardloom::api {
 /// Throws Refusal.
 void read_openai_account_fields(ObjectReader& reader, GenerationRequest& request);
 
+/// add_generation_prompt, continue_final_message and chat_template_kwargs (which may hold these and
+/// nothing else of consequence). After the messages. Throws Refusal.
+void read_turn(ObjectReader& reader, GenerationRequest& request);
+
 }  // namespace cardloom::api

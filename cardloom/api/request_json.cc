@@ -19,7 +19,7 @@ using ErrorOf = boost::system::error_code;
 /// The names of its members are Boost's.
 class Handler {
  public:
-  static constexpr std::size_t max_array_size = kMaxJsonValues;         // NOLINT: Boost's name
+  static constexpr std::size_t max_array_size = std::size_t(1) << 31;   // NOLINT: count() judges
   static constexpr std::size_t max_object_size = kMaxJsonKeys;          // NOLINT: Boost's name
   static constexpr std::size_t max_string_size = std::size_t(1) << 31;  // NOLINT: Boost's name
   static constexpr std::size_t max_key_size = kMaxJsonKeyBytes;         // NOLINT: Boost's name
