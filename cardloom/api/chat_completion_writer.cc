@@ -1,19 +1,8 @@
 #include "cardloom/api/api.h"
 #include "cardloom/api/openai_reply.h"
-#include "cardloom/base/utf8.h"
 
 namespace cardloom::api {
 namespace {
-
-/// {"token", "logprob", "bytes"}, left open. A part of a character has its exact bytes in "bytes"
-/// only.
-void begin_token(JsonWriter& json, const TokenText& token) {
-  json.begin_object();
-  json.field("token", replace_invalid_utf8(token.bytes)).field("logprob", token.logprob);
-  json.key("bytes").begin_list();
-  for (const char byte : token.bytes) json.integer(static_cast<unsigned char>(byte));
-  json.end_list();
-}
 
 /// "logprobs": {"content": [...], "refusal": null}, or null if there are none.
 void append_logprobs(JsonWriter& json, const std::vector<TokenDetail>& logprobs) {
@@ -22,15 +11,7 @@ void append_logprobs(JsonWriter& json, const std::vector<TokenDetail>& logprobs)
     return;
   }
   json.key("logprobs").begin_object().key("content").begin_list();
-  for (const TokenDetail& detail : logprobs) {
-    begin_token(json, detail.chosen);
-    json.key("top_logprobs").begin_list();
-    for (const TokenText& token : detail.top) {
-      begin_token(json, token);
-      json.end_object();
-    }
-    json.end_list().end_object();
-  }
+  append_token_details(json, logprobs);
   json.end_list().null_field("refusal").end_object();
 }
 

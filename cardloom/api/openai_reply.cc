@@ -1,7 +1,18 @@
 #include "cardloom/api/openai_reply.h"
 
+#include "cardloom/base/utf8.h"
+
 namespace cardloom::api {
 namespace {
+
+/// {"token", "logprob", "bytes"}, left open.
+void begin_token(JsonWriter& json, const TokenText& token) {
+  json.begin_object();
+  json.field("token", replace_invalid_utf8(token.bytes)).field("logprob", token.logprob);
+  json.key("bytes").begin_list();
+  for (const char byte : token.bytes) json.integer(static_cast<unsigned char>(byte));
+  json.end_list();
+}
 
 std::string head_of(const ReplyIdentity& identity, std::string_view prefix,
                     std::string_view object) {
@@ -51,6 +62,18 @@ void append_timings(JsonWriter& json, const ReplyTimings& timings) {
   json.field("first_token_ms", timings.first_token_ms).field("decode_ms", timings.decode_ms);
   json.field("tokens_per_second", timings.tokens_per_second);
   json.end_object();
+}
+
+void append_token_details(JsonWriter& json, const std::vector<TokenDetail>& details) {
+  for (const TokenDetail& detail : details) {
+    begin_token(json, detail.chosen);
+    json.key("top_logprobs").begin_list();
+    for (const TokenText& token : detail.top) {
+      begin_token(json, token);
+      json.end_object();
+    }
+    json.end_list().end_object();
+  }
 }
 
 void append_token_ids(JsonWriter& json, const std::vector<std::int32_t>& ids) {

@@ -16,6 +16,9 @@ namespace cardloom::api {
 void append_usage(JsonWriter& json, const Usage& usage);
 /// Appends the object of ReplyTimings, each in ms by its own name.
 void append_timings(JsonWriter& json, const ReplyTimings& timings);
+/// Appends an element for each token, as chat completions and responses have them; the list must be
+/// open. A part of a character has its exact bytes in "bytes" only.
+void append_token_details(JsonWriter& json, const std::vector<TokenDetail>& details);
 /// Appends a list of numbers.
 void append_token_ids(JsonWriter& json, const std::vector<std::int32_t>& ids);
 

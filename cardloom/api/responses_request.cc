@@ -68,7 +68,10 @@ class InputReader {
       // What another model thought; this one was not taught to read it.
       item.accept({"summary", "content", "encrypted_content"});
     } else if (type == "item_reference") {
-      refuse(path, fmt::format("{} is an item_reference, but {}", path, kKeepsNothing),
+      refuse(path,
+             fmt::format("{} is an item_reference, but this server keeps nothing between requests: "
+                         "send the item itself, as clients do if told \"store\": false",
+                         path),
              "unsupported_item");
     } else {
       const std::string param = item.path_of("type");

@@ -3,6 +3,7 @@
 
 #include "cardloom/api/api.h"
 #include "cardloom/api/json_writer.h"
+#include "cardloom/api/openai_reply.h"
 #include "cardloom/api/tool_call_parser.h"
 #include "cardloom/base/utf8.h"
 
@@ -57,26 +58,6 @@ const char* item_status(ReplyEnd end) {
   return end == ReplyEnd::kLength ? "incomplete" : "completed";
 }
 
-void append_token(JsonWriter& json, const TokenText& token) {
-  json.field("token", replace_invalid_utf8(token.bytes)).key("bytes").begin_list();
-  for (const char byte : token.bytes) json.integer(static_cast<unsigned char>(byte));
-  json.end_list().field("logprob", token.logprob);
-}
-
-/// Adds elements to a list that `elements` holds the inside of.
-void append_logprobs(const std::vector<TokenDetail>& logprobs, std::string& elements) {
-  JsonWriter json(elements);
-  for (const TokenDetail& detail : logprobs) {
-    append_token(json.begin_object(), detail.chosen);
-    json.key("top_logprobs").begin_list();
-    for (const TokenText& token : detail.top) {
-      append_token(json.begin_object(), token);
-      json.end_object();
-    }
-    json.end_list().end_object();
-  }
-}
-
 /// `logprobs`: JSON, elements of a list.
 void write_part(JsonWriter& json, const std::string& text, const std::string& logprobs) {
   json.begin_object().field("type", "output_text").field("text", text);
@@ -107,7 +88,8 @@ class ResponsesWriter final : public ReplyWriter {
   std::string progress(const PromptProgress& /*progress*/) override { return ping(); }
 
   std::string delta(const ReplyDelta& delta, const Usage& /*so_far*/) override {
-    append_logprobs(delta.logprobs, fresh_logprobs_);
+    JsonWriter logprobs(fresh_logprobs_);
+    append_token_details(logprobs, delta.logprobs);
     std::string bytes;
     // The rest of the open call first: its item cannot be opened again behind text.
     auto call = delta.tool_calls.begin();
@@ -318,7 +300,8 @@ class ResponsesWriter final : public ReplyWriter {
     if (!choice.text.empty()) {
       item_id_ = "msg_" + item_ids_();
       text_ = choice.text;
-      append_logprobs(choice.logprobs, logprobs_);
+      JsonWriter logprobs(logprobs_);
+      append_token_details(logprobs, choice.logprobs);
       std::string item;
       JsonWriter json(item);
       write_message(json, item_status(end_));

@@ -275,10 +275,10 @@ TEST(ResponsesWriterTest, TellsLogprobs) {
   events.add(writer->delta(last, {}));
   events.add(writer->end_choice(0, ReplyEnd::kStop, ""));
   EXPECT_EQ(boost::json::serialize(events[4].at("logprobs")),
-            "[{\"token\":\"\xEF\xBF\xBD\",\"bytes\":[195],\"logprob\":-5E-1,\"top_logprobs\":"
-            "[{\"token\":\"\xEF\xBF\xBD\",\"bytes\":[195],\"logprob\":-5E-1}]},"
-            "{\"token\":\"\xEF\xBF\xBD\",\"bytes\":[169],\"logprob\":-2.5E-1,\"top_logprobs\":"
-            "[{\"token\":\"\xEF\xBF\xBD\",\"bytes\":[169],\"logprob\":-2.5E-1}]}]");
+            "[{\"token\":\"\xEF\xBF\xBD\",\"logprob\":-5E-1,\"bytes\":[195],\"top_logprobs\":"
+            "[{\"token\":\"\xEF\xBF\xBD\",\"logprob\":-5E-1,\"bytes\":[195]}]},"
+            "{\"token\":\"\xEF\xBF\xBD\",\"logprob\":-2.5E-1,\"bytes\":[169],\"top_logprobs\":"
+            "[{\"token\":\"\xEF\xBF\xBD\",\"logprob\":-2.5E-1,\"bytes\":[169]}]}]");
   EXPECT_EQ(events[5].at("logprobs").as_array().size(), 1U);
   EXPECT_EQ(events[6].at("logprobs").as_array().size(), 3U);
   EXPECT_EQ(events[7].at("part").at("logprobs").as_array().size(), 3U);
