@@ -228,8 +228,8 @@ TEST(Request, LargeBodyInPieces) {
   };
   hooks.handle = [&](const std::shared_ptr<Exchange>& exchange) {
     received = std::move(exchange->body());
-    exchange->respond({204, {}, ""});
     done = true;
+    exchange->respond({204, {}, ""});
   };
   const auto server = Server::start({}, hooks).value_or_throw();
   std::string body(5 << 20, '\0');
