@@ -76,7 +76,7 @@ export function CardsView() {
         <div>
           <h1>{t('cardsTitle')}</h1>
           <p class="quiet">
-            {cards && t('cardsFacts', { tp: cards.tp, threads: cards.threads_per_card ?? 1, isa: cards.isa ?? '' })}
+            {cards && t('cardsFacts', { tp: cards.tp, threads: cards.threads_per_card ?? 1, isa: (cards.isa ?? '').toUpperCase() })}
           </p>
         </div>
         <dl class="tiles">
@@ -131,12 +131,14 @@ function summaryOf(feed: CardFeed, view: ChartView): Summary | null {
   if (timeline.tracks.length === 0) return null;
   const to = view.paused ? view.end : feed.now();
   const from = to - view.length;
-  const steps = timeline.steps.filter((step) => step.end_us > from && step.end_us <= to);
+  const steps = timeline.steps.filter((step) => step.end_us > from && step.begin_us < to);
   const total = steps.reduce((sum, step) => sum + (step.end_us - step.begin_us), 0);
+  // A window inside a step says nothing of steps a second; the step's own length does.
+  const spanned = Math.max(view.length, (steps.at(-1)?.end_us ?? 0) - (steps[0]?.begin_us ?? 0));
   const rows = steps.reduce((sum, step) => sum + step.rows, 0);
   return {
     cards: timeline.tracks.map((_, rank) => summarize(timeline, rank, from, to)),
-    stepsPerSecond: steps.length / (view.length / 1e6),
+    stepsPerSecond: steps.length / (spanned / 1e6),
     stepUs: total / Math.max(1, steps.length),
     rows: rows / Math.max(1, steps.length),
   };
@@ -200,9 +202,10 @@ function OperatorTable({ rank, card }: { rank: number; card: CardSummary }) {
               <td>{row.calls.toLocaleString()}</td>
               <td>{timeText(row.time)}</td>
               <td>
-                <span class="share" style={{ '--share': `${(100 * row.time) / Math.max(1, total)}%` }}>
-                  {decimal((100 * row.time) / Math.max(1, total))} %
+                <span class="share" aria-hidden="true">
+                  <span style={{ width: `${(100 * row.time) / Math.max(1, total)}%` }} />
                 </span>
+                {decimal((100 * row.time) / Math.max(1, total))} %
               </td>
               <td>{row.wait < 1 ? '–' : timeText(row.wait)}</td>
             </tr>

@@ -74,7 +74,7 @@ export interface Block {
 export class BlockSplitter {
   private finished: Block[] = [];
   private head = ''; // the text of `finished`
-  private links: Record<string, Pick<Tokens.Link | Tokens.Image, 'href' | 'title'>> = {};
+  private links: Record<string, { href: string; title: string }> = {}; // defined in `finished`
 
   update(source: string): Block[] {
     const text = source.replace(/\r\n?/g, '\n');
@@ -91,11 +91,13 @@ export class BlockSplitter {
     const blocks: Block[] = [];
     tokens.forEach((token, i) => {
       if (i < firstOpen) this.head += token.raw;
+      // Not from open blocks: half an address would stay, because the first definition holds.
+      if (i < firstOpen && token.type === 'def') {
+        this.links[String(token['tag'])] ??= { href: String(token['href']), title: token['title'] as string };
+      }
       if (token.type === 'space') return;
       (i < firstOpen ? this.finished : blocks).push({ raw: token.raw, token });
     });
-    // Definitions that are read twice are the same twice.
-    this.links = { ...lexer.tokens.links };
     return [...this.finished, ...blocks];
   }
 }

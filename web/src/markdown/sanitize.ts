@@ -22,6 +22,8 @@ export function sanitize(html: string): string {
       ...['table', 'thead', 'tbody', 'tr', 'th', 'td', 'details', 'summary'],
     ],
     ALLOWED_ATTR: ['href', 'title', 'class', 'start', 'align', 'data-tex', 'data-display', 'target', 'rel'],
+    // Their values are no addresses, so the rule below is not for them.
+    ADD_URI_SAFE_ATTR: ['data-tex', 'data-display', 'class', 'start', 'align'],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,

@@ -115,9 +115,10 @@ function ContextBar({ id }: { id: string | null }) {
   const draft = useStore(drafts, (all) => draftOf(all, id));
   const textTokens = useTokenCount(draft.text);
   const context = contextTokens(status);
-  if (context === null) return <div class="context" />;
   const perPicture = imageTokens(status) ?? 0;
-  const used = (conversation && usedTokens(conversation)) ?? 0;
+  const reading = useStore(runs, (now) => (id === null ? undefined : now[id]?.progress?.tokens));
+  if (context === null) return <div class="context" />;
+  const used = reading ?? (conversation && usedTokens(conversation)) ?? 0;
   const coming = textTokens + draft.pictures.length * perPicture;
   const share = (tokens: number) => `${Math.min(100, (100 * tokens) / context)}%`;
   const text = t('contextUsed', { used: used + coming, context });

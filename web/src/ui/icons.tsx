@@ -52,20 +52,14 @@ export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
   );
 }
 
-/// A weaver's card: four holes, and two threads that cross between them.
+/// A card with the warp and the weft of a loom, one over and one under the other.
 export function Logo({ size = 28 }: { size?: number }) {
   return (
     <svg class="logo" width={size} height={size} viewBox="0 0 32 32" aria-hidden="true" focusable="false">
-      <rect class="logo-card" x="2" y="2" width="28" height="28" rx="8" />
-      <g fill="none" stroke-width="2.6" stroke-linecap="round">
-        <path class="logo-warp" d="M9.5 9.5 22.5 22.5" />
-        <path class="logo-weft" d="M9.5 22.5 14 18M18 14 22.5 9.5" />
-      </g>
-      <g class="logo-holes">
-        <circle cx="9.5" cy="9.5" r="2.6" />
-        <circle cx="22.5" cy="9.5" r="2.6" />
-        <circle cx="9.5" cy="22.5" r="2.6" />
-        <circle cx="22.5" cy="22.5" r="2.6" />
+      <rect class="logo-card" x="1" y="1" width="30" height="30" rx="8.5" />
+      <g fill="none" stroke-width="3.6" stroke-linecap="round">
+        <path class="logo-warp" d="M11.5 5.8V16.4M11.5 25.1V26.2M20.5 5.8V6.9M20.5 15.6V26.2" />
+        <path class="logo-weft" d="M5.8 11.5H6.9M15.6 11.5H26.2M5.8 20.5H16.4M25.1 20.5H26.2" />
       </g>
     </svg>
   );

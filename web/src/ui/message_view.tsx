@@ -123,7 +123,7 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
           <div class="message-actions">
             <Siblings conversationId={conversationId} message={message} siblings={siblings} />
             {message.text !== '' && <CopyButton text={message.text} />}
-            {message.parent !== null && (
+            {message.parent !== null && (message.text !== '' || !message.failure) && (
               <IconButton
                 icon="refresh"
                 size={16}

@@ -4,9 +4,9 @@ import { server } from '../api/status.ts';
 import { keyStore } from '../api/key.ts';
 import { changeConversation, library } from '../chat/library.ts';
 import { inRange, kNoSettings, samplingFields, settings, type AnswerFormat, type SamplingField } from '../chat/settings.ts';
-import { bytes, useT, type Key } from '../i18n/i18n.ts';
+import { bytes, language, useT, type Key, type Language } from '../i18n/i18n.ts';
 import { Icon, IconButton } from './icons.tsx';
-import { changeUi, toast } from './state.ts';
+import { changeUi, theme, toast, type Theme } from './state.ts';
 
 export function SettingsPanel() {
   const t = useT();
@@ -37,6 +37,7 @@ export function SettingsPanel() {
         </section>
         <AnswerFormatChoice />
         <PictureSettings />
+        <Appearance />
         <KeySettings />
         <ServerFacts />
       </div>
@@ -112,6 +113,7 @@ function SamplingRow({ field }: { field: SamplingField }) {
           value={value ?? field.typical}
           aria-label={`${t(field.name as Key)}, ${t('slider')}`}
           class={value === undefined ? 'unset' : ''}
+          style={{ '--fill': `${(100 * ((value ?? field.typical) - field.min)) / (field.max - field.min)}%` }}
           onInput={(event) => change(event.currentTarget.valueAsNumber)}
         />
       )}
@@ -207,6 +209,43 @@ function PictureSettings() {
         <span>{t('shrink')}</span>
       </label>
       <p class="hint">{t('shrinkHint')}</p>
+    </section>
+  );
+}
+
+const kThemes: [Theme, Key][] = [
+  ['system', 'themeSystem'],
+  ['light', 'themeLight'],
+  ['dark', 'themeDark'],
+];
+const kLanguages: [Language, string][] = [
+  ['en', 'English'],
+  ['zh', '中文'],
+];
+
+function Appearance() {
+  const t = useT();
+  const nowTheme = useStore(theme);
+  const nowLanguage = useStore(language);
+  return (
+    <section>
+      <div class="section-head">
+        <h3>{t('appearance')}</h3>
+      </div>
+      <div class="choice" role="group" aria-label={t('theme')}>
+        {kThemes.map(([value, key]) => (
+          <button key={value} type="button" aria-pressed={nowTheme === value} onClick={() => theme.set(value)}>
+            {t(key)}
+          </button>
+        ))}
+      </div>
+      <div class="choice" role="group" aria-label={t('language')}>
+        {kLanguages.map(([value, name]) => (
+          <button key={value} type="button" lang={value} aria-pressed={nowLanguage === value} onClick={() => language.set(value)}>
+            {name}
+          </button>
+        ))}
+      </div>
     </section>
   );
 }

@@ -69,7 +69,7 @@ function Status() {
   const facts = props
     ? [
         props.tp === undefined ? '' : t('tp', { n: props.tp }),
-        props.isa ?? '',
+        (props.isa ?? '').toUpperCase(),
         props.weights ?? props.dtype ?? '',
         props.version ? `v${props.version}` : '',
       ].filter((fact) => fact !== '')
