@@ -62,16 +62,18 @@ async function failureOf(response: Response): Promise<Failure> {
   const retryAfterMs = retryAfter(response.headers);
   if (retryAfterMs !== null) failure.retryAfterMs = retryAfterMs;
   const text = await response.text().catch(() => '');
+  let error: ServerError | undefined;
   try {
-    addServerError(failure, (JSON.parse(text) as { error?: ServerError }).error);
+    error = (JSON.parse(text) as { error?: ServerError } | null)?.error;
   } catch {
-    if (text !== '') failure.message = text.slice(0, 500); // a proxy's page rather than ours
+    // A proxy's page rather than ours.
   }
+  if (error) addServerError(failure, error);
+  else if (text !== '') failure.message = text.slice(0, 500);
   return failure;
 }
 
-export function addServerError(failure: Failure, error: ServerError | undefined): void {
-  if (!error) return;
+export function addServerError(failure: Failure, error: ServerError): void {
   failure.message = String(error.message);
   if (error.type) failure.type = error.type;
   if (error.code !== null && error.code !== undefined) failure.code = String(error.code);

@@ -43,7 +43,9 @@ const hostile = `Look at <b>this</b>: <img src=x onerror="window.pwned=1"> and <
 
 <div style="position:fixed;inset:0" class="scrim" id="app">over everything</div>
 
-<form action="https://example.com"><input name=q></form> $\\href{javascript:window.pwned=6}{x}$ done.
+<form action="https://example.com"><input name=q></form>
+
+A formula: $\\href{javascript:window.pwned=6}{x}$ done.
 `;
 
 /// The pieces of the answer; '<error>' and '<cut>' end it in that way.
