@@ -1,0 +1,154 @@
+import { useEffect, useState } from 'preact/hooks';
+import { useStore } from './base/store.ts';
+import { CardsView } from './cards/cards_view.tsx';
+import { library, openConversation } from './chat/library.ts';
+import { isRunning, stop } from './chat/session.ts';
+import { useT } from './i18n/i18n.ts';
+import { ChatView } from './ui/chat_view.tsx';
+import { Dialogs } from './ui/dialogs.tsx';
+import { addFiles, picturesIn } from './ui/drafts.ts';
+import { Icon } from './ui/icons.tsx';
+import { SettingsPanel } from './ui/settings_panel.tsx';
+import { focusSearch, Sidebar, startNew } from './ui/sidebar.tsx';
+import { TopBar } from './ui/top_bar.tsx';
+import { changeUi, narrow, sidebar, toasts, ui } from './ui/state.ts';
+
+export function App() {
+  const t = useT();
+  const { view, panel, drawer } = useStore(ui);
+  const shown = useStore(sidebar);
+  useAddress();
+  useKeys();
+  return (
+    <div class={`app ${shown ? 'with-sidebar' : ''} ${drawer ? 'with-drawer' : ''}`}>
+      <a class="skip-link" href="#main" onClick={(event) => {
+        event.preventDefault();
+        document.querySelector<HTMLElement>('#main')?.focus();
+      }}>
+        {t('skip')}
+      </a>
+      <Sidebar />
+      {drawer && <button type="button" class="scrim" aria-label={t('hideSidebar')} onClick={() => changeUi({ drawer: false })} />}
+      <div class="content">
+        <TopBar />
+        <div class="work">
+          <main id="main" tabIndex={-1}>
+            {view === 'chat' ? <ChatView /> : <CardsView />}
+          </main>
+          {panel && <SettingsPanel />}
+        </div>
+      </div>
+      <DropTarget />
+      <Dialogs />
+      <Toasts />
+    </div>
+  );
+}
+
+/// Keeps what is open in the address, so that a reload and the back button find it.
+function useAddress(): void {
+  const view = useStore(ui, (now) => now.view);
+  const openId = useStore(library, (now) => now.openId);
+  const ready = useStore(library, (now) => now.ready);
+  useEffect(() => {
+    if (!ready) return undefined;
+    const read = () => {
+      if (location.hash === '#cards') changeUi({ view: 'cards' });
+      else {
+        changeUi({ view: 'chat' });
+        openConversation(location.hash.startsWith('#c/') ? location.hash.slice(3) : null);
+      }
+    };
+    read();
+    addEventListener('hashchange', read);
+    return () => removeEventListener('hashchange', read);
+  }, [ready]);
+  useEffect(() => {
+    if (!ready) return;
+    const hash = view === 'cards' ? '#cards' : openId === null ? '' : `#c/${openId}`;
+    if (hash !== location.hash) history.pushState(null, '', hash === '' ? location.pathname + location.search : hash);
+  }, [ready, view, openId]);
+}
+
+function useKeys(): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const control = event.ctrlKey || event.metaKey;
+      const key = event.key.toLowerCase();
+      const done = () => event.preventDefault();
+      if (control && event.shiftKey && key === 'n') return done(), startNew();
+      if (control && !event.shiftKey && key === 'k') return done(), focusSearch();
+      if (control && !event.shiftKey && key === 'b') return done(), toggleSidebar();
+      if (control && key === '.') return done(), changeUi({ panel: !ui.get().panel });
+      if (control && key === '/') return done(), changeUi({ dialog: 'help' });
+      if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
+        const { openId } = library.get();
+        if (openId !== null && isRunning(openId)) return done(), stop(openId);
+        if (ui.get().drawer) return done(), changeUi({ drawer: false });
+      }
+      return undefined;
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, []);
+}
+
+function toggleSidebar(): void {
+  if (narrow.matches) changeUi({ drawer: !ui.get().drawer });
+  else sidebar.set(!sidebar.get());
+}
+
+/// Takes pictures dropped anywhere on the page.
+function DropTarget() {
+  const t = useT();
+  const [over, setOver] = useState(false);
+  useEffect(() => {
+    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
+    const onOver = (event: DragEvent) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      setOver(true);
+    };
+    const onLeave = (event: DragEvent) => {
+      if (event.relatedTarget === null) setOver(false);
+    };
+    const onDrop = (event: DragEvent) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      setOver(false);
+      changeUi({ view: 'chat' });
+      void addFiles(library.get().openId, picturesIn(event.dataTransfer));
+    };
+    addEventListener('dragover', onOver);
+    addEventListener('dragleave', onLeave);
+    addEventListener('drop', onDrop);
+    return () => {
+      removeEventListener('dragover', onOver);
+      removeEventListener('dragleave', onLeave);
+      removeEventListener('drop', onDrop);
+    };
+  }, []);
+  if (!over) return null;
+  return (
+    <div class="drop-target">
+      <div>
+        <Icon name="picture" size={40} />
+        {t('dropHere')}
+      </div>
+    </div>
+  );
+}
+
+function Toasts() {
+  const now = useStore(toasts);
+  return (
+    <div class="toasts" role="status">
+      {now.map((toast) => (
+        <div key={toast.id} class={toast.bad ? 'toast bad' : 'toast'}>
+          <Icon name={toast.bad ? 'warn' : 'check'} size={16} />
+          {toast.text}
+        </div>
+      ))}
+    </div>
+  );
+}

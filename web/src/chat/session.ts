@@ -1,0 +1,217 @@
+import { createStore } from '../base/store.ts';
+import { chatBody, streamChat, type ChatEvent } from '../api/chat.ts';
+import { ApiError, isAbort, type Failure } from '../api/client.ts';
+import { look, server } from '../api/status.ts';
+import type { ApiMessage, ContentPart, PromptProgress } from '../api/types.ts';
+import { changeConversation, conversationOf, flush, openConversation, pictureDataUrl, putConversation } from './library.ts';
+import { settings } from './settings.ts';
+import * as tree from './tree.ts';
+
+/// An answer that is being written.
+export interface Run {
+  messageId: string;
+  phase: 'waiting' | 'reading' | 'answering';
+  progress: PromptProgress | null;
+  startedAt: number; // performance.now()
+  firstTokenAt: number | null;
+  pieces: number; // of text so far, about one a token
+}
+
+/// The runs, by conversation.
+export const runs = createStore<Record<string, Run>>({});
+const aborts = new Map<string, AbortController>();
+
+export function isRunning(conversationId: string): boolean {
+  return aborts.has(conversationId);
+}
+
+/// Asks a question below `parent` (undefined: at the end of the branch being read) of the
+/// conversation, or of a new one if `conversationId` is null.
+export function ask(
+  conversationId: string | null,
+  text: string,
+  pictures: tree.PictureRef[],
+  parent?: string | null,
+): void {
+  let conversation = conversationId === null ? undefined : conversationOf(conversationId);
+  conversation ??= tree.newConversation(settings.get().system);
+  const below = parent === undefined ? (tree.pathOf(conversation).at(-1)?.id ?? null) : parent;
+  const question = tree.newMessage(conversation, { parent: below, role: 'user', text, pictures });
+  conversation = tree.withMessage(conversation, question);
+  if (!conversation.titled && conversation.title === '') {
+    conversation = { ...conversation, title: tree.titleFrom(text) || (pictures[0]?.name ?? '') };
+  }
+  putConversation(conversation);
+  openConversation(conversation.id);
+  answer(conversation.id, question.id);
+}
+
+/// Another answer to the question `questionId`.
+export function answer(conversationId: string, questionId: string): void {
+  const conversation = conversationOf(conversationId);
+  if (!conversation || isRunning(conversationId)) return;
+  const reply = tree.newMessage(conversation, { parent: questionId, role: 'assistant' });
+  putConversation(tree.withMessage(conversation, reply));
+  void run(conversationId, reply.id, false);
+}
+
+/// Tries a failed answer again: in its place if it has no text yet, else as another answer.
+export function retry(conversationId: string, messageId: string): void {
+  const message = conversationOf(conversationId)?.messages[messageId];
+  if (!message || isRunning(conversationId)) return;
+  if (message.text !== '') {
+    if (message.parent !== null) answer(conversationId, message.parent);
+    return;
+  }
+  changeConversation(conversationId, (now) => tree.withoutOutcome(now, messageId));
+  void run(conversationId, messageId, false);
+}
+
+/// Goes on with an answer that was cut off.
+export function continueAnswer(conversationId: string, messageId: string): void {
+  const message = conversationOf(conversationId)?.messages[messageId];
+  if (!message || message.text === '' || isRunning(conversationId)) return;
+  changeConversation(conversationId, (now) => tree.withoutOutcome(now, messageId));
+  void run(conversationId, messageId, true);
+}
+
+export function stop(conversationId: string): void {
+  aborts.get(conversationId)?.abort();
+}
+
+async function run(conversationId: string, messageId: string, continues: boolean): Promise<void> {
+  const abort = new AbortController();
+  aborts.set(conversationId, abort);
+  setRun(conversationId, {
+    messageId,
+    phase: 'waiting',
+    progress: null,
+    startedAt: performance.now(),
+    firstTokenAt: null,
+    pieces: 0,
+  });
+  const text = new FrameText(conversationId, messageId);
+  let finish: string | undefined;
+  let failure: Failure | undefined;
+  const stats: tree.AnswerStats = {};
+  try {
+    const messages = await apiMessages(conversationId, messageId, continues);
+    for await (const event of streamChat(chatBody(messages, settings.get(), continues), abort.signal)) {
+      if (event.kind === 'text') text.add(event.text);
+      if (event.kind === 'finish') finish = event.reason;
+      if (event.kind === 'usage') {
+        if (event.usage) stats.usage = event.usage;
+        if (event.timings) stats.timings = event.timings;
+      }
+      note(conversationId, event);
+    }
+  } catch (error) {
+    if (isAbort(error)) finish = 'stopped';
+    else failure = failureFrom(error);
+  }
+  text.flush();
+  const now = runs.get()[conversationId];
+  if (now?.firstTokenAt) stats.firstTokenMs = now.firstTokenAt - now.startedAt;
+  if (now) stats.totalMs = performance.now() - now.startedAt;
+  aborts.delete(conversationId);
+  changeConversation(conversationId, (conversation) => ({
+    ...tree.withChange(conversation, messageId, {
+      stats,
+      ...(finish === undefined ? {} : { finish }),
+      ...(failure === undefined ? {} : { failure }),
+    }),
+    updated: Date.now(),
+  }));
+  setRun(conversationId, null);
+  flush();
+  if (failure?.kind === 'network') void look();
+}
+
+function failureFrom(error: unknown): Failure {
+  if (error instanceof ApiError) return error.failure;
+  return { kind: 'page', message: error instanceof Error ? error.message : String(error) };
+}
+
+function note(conversationId: string, event: ChatEvent): void {
+  const now = runs.get()[conversationId];
+  if (!now) return;
+  if (event.kind === 'progress') {
+    setRun(conversationId, { ...now, phase: 'reading', progress: event.progress });
+  } else if (event.kind === 'text') {
+    const firstTokenAt = now.firstTokenAt ?? performance.now();
+    setRun(conversationId, { ...now, phase: 'answering', firstTokenAt, pieces: now.pieces + 1 });
+  }
+}
+
+function setRun(conversationId: string, run: Run | null): void {
+  runs.set((now) => {
+    const { [conversationId]: _before, ...others } = now;
+    return run ? { ...others, [conversationId]: run } : others;
+  });
+}
+
+/// Adds streamed text to its message once a frame (a hidden tab has no frames: ten times a second).
+class FrameText {
+  private text = '';
+  private scheduled = false;
+
+  constructor(
+    private readonly conversationId: string,
+    private readonly messageId: string,
+  ) {}
+
+  add(piece: string): void {
+    this.text += piece;
+    if (this.scheduled) return;
+    this.scheduled = true;
+    if (document.hidden) setTimeout(() => this.flush(), 100);
+    else requestAnimationFrame(() => this.flush());
+  }
+
+  flush(): void {
+    this.scheduled = false;
+    if (this.text === '') return;
+    const piece = this.text;
+    this.text = '';
+    changeConversation(this.conversationId, (now) =>
+      tree.withChange(now, this.messageId, { text: (now.messages[this.messageId]?.text ?? '') + piece }),
+    );
+  }
+}
+
+/// The branch above `messageId` as the API wants it, with the pictures' bytes; `continues` puts the
+/// answer so far at its end.
+async function apiMessages(conversationId: string, messageId: string, continues: boolean): Promise<ApiMessage[]> {
+  const conversation = conversationOf(conversationId);
+  if (!conversation) return [];
+  const messages: ApiMessage[] = [];
+  if (conversation.system.trim() !== '') messages.push({ role: 'system', content: conversation.system });
+  for (const message of tree.ancestorsOf(conversation, messageId)) {
+    if (message.id === messageId && !continues) continue;
+    if (message.role === 'assistant' && message.text === '') continue; // it failed before a word
+    messages.push({ role: message.role, content: await contentOf(message) });
+  }
+  return messages;
+}
+
+async function contentOf(message: tree.Message): Promise<ApiMessage['content']> {
+  if (message.pictures.length === 0) return message.text;
+  const parts: ContentPart[] = [];
+  for (const picture of message.pictures) {
+    const url = await pictureDataUrl(picture.id);
+    if (url === null) throw new Error(`The picture ${picture.name} is no longer stored in this browser.`);
+    parts.push({ type: 'image_url', image_url: { url } });
+  }
+  if (message.text !== '') parts.push({ type: 'text', text: message.text });
+  return parts;
+}
+
+/// Tokens that the branch being read takes, from the last answer's own count.
+export function usedTokens(conversation: tree.Conversation): number | null {
+  const last = tree.pathOf(conversation).findLast((message) => message.stats?.usage);
+  return last?.stats?.usage?.total_tokens ?? null;
+}
+
+export function serverIsReady(): boolean {
+  return server.get().reach === 'ready';
+}

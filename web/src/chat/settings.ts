@@ -1,0 +1,74 @@
+import { createKeptStore } from '../base/store.ts';
+
+/// One number of the sampling panel. The page offers the range; the server's own table decides.
+export interface SamplingField {
+  name: SamplingName;
+  min: number;
+  max: number;
+  step: number;
+  typical: number; // where the slider stands while the field is empty
+  whole?: boolean;
+  slider?: boolean;
+}
+
+export type SamplingName =
+  | 'temperature'
+  | 'top_p'
+  | 'top_k'
+  | 'min_p'
+  | 'repetition_penalty'
+  | 'presence_penalty'
+  | 'frequency_penalty'
+  | 'max_tokens'
+  | 'seed';
+
+export const samplingFields: readonly SamplingField[] = [
+  { name: 'temperature', min: 0, max: 2, step: 0.05, typical: 0.8, slider: true },
+  { name: 'top_p', min: 0.01, max: 1, step: 0.01, typical: 1, slider: true },
+  { name: 'top_k', min: 0, max: 200, step: 1, typical: 0, whole: true, slider: true },
+  { name: 'min_p', min: 0, max: 1, step: 0.01, typical: 0, slider: true },
+  { name: 'repetition_penalty', min: 0.5, max: 2, step: 0.01, typical: 1, slider: true },
+  { name: 'presence_penalty', min: -2, max: 2, step: 0.05, typical: 0, slider: true },
+  { name: 'frequency_penalty', min: -2, max: 2, step: 0.05, typical: 0, slider: true },
+  { name: 'max_tokens', min: 1, max: 1_000_000, step: 1, typical: 1024, whole: true },
+  { name: 'seed', min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, typical: 0, whole: true },
+];
+
+export type AnswerFormat = 'text' | 'json_object' | 'json_schema';
+
+export interface Settings {
+  system: string; // of new conversations
+  sampling: Partial<Record<SamplingName, number>>; // what is absent is left to the server
+  format: AnswerFormat;
+  schema: string;
+  shrink: boolean; // large pictures before they are sent
+}
+
+export const kNoSettings: Settings = { system: '', sampling: {}, format: 'text', schema: '', shrink: false };
+
+/// Settings out of anything: what is missing or out of range is left out.
+export function acceptSettings(found: unknown): Settings {
+  const from = (typeof found === 'object' && found !== null ? found : {}) as Record<string, unknown>;
+  const given = (typeof from['sampling'] === 'object' && from['sampling'] !== null
+    ? from['sampling']
+    : {}) as Record<string, unknown>;
+  const sampling: Settings['sampling'] = {};
+  for (const field of samplingFields) {
+    const value = given[field.name];
+    if (typeof value === 'number' && inRange(field, value)) sampling[field.name] = value;
+  }
+  const format = from['format'];
+  return {
+    system: typeof from['system'] === 'string' ? from['system'] : '',
+    sampling,
+    format: format === 'json_object' || format === 'json_schema' ? format : 'text',
+    schema: typeof from['schema'] === 'string' ? from['schema'] : '',
+    shrink: from['shrink'] === true,
+  };
+}
+
+export function inRange(field: SamplingField, value: number): boolean {
+  return value >= field.min && value <= field.max && (!field.whole || Number.isInteger(value));
+}
+
+export const settings = createKeptStore<Settings>('settings', acceptSettings);

@@ -1,0 +1,176 @@
+import { newId } from '../base/id.ts';
+import type { Conversation, Message, PictureRef } from './tree.ts';
+
+/// A file of exported conversations: everything in it, pictures too, as one JSON.
+export interface Archive {
+  format: typeof kFormat;
+  version: 1;
+  exported: string;
+  conversations: Conversation[];
+  pictures: Record<string, string>; // id to data: URL
+}
+
+const kFormat = 'cardloom-conversations';
+const kPictureUrl = /^data:image\/(?:png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}$/;
+const kId = /^[a-z0-9]{1,64}$/;
+
+export function makeArchive(
+  conversations: Conversation[],
+  pictures: Record<string, string>,
+  now = new Date(),
+): Archive {
+  return { format: kFormat, version: 1, exported: now.toISOString(), conversations, pictures };
+}
+
+/// What is wrong with a file, with the place in it.
+export class ArchiveError extends Error {
+  constructor(
+    readonly place: string,
+    readonly rule: string,
+  ) {
+    super(`${place}: ${rule}`);
+  }
+}
+
+/// The archive in `text`. Everything is checked, because the file may come from anybody: unknown
+/// fields are left out, a message without its parent or a picture of another type is refused.
+/// Throws ArchiveError.
+export function readArchive(text: string): Archive {
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch (error) {
+    throw new ArchiveError('/', `must be JSON (${(error as Error).message})`);
+  }
+  const root = objectAt(found, '/');
+  if (root['format'] !== kFormat) throw new ArchiveError('/format', `must be "${kFormat}"`);
+  if (root['version'] !== 1) throw new ArchiveError('/version', 'must be 1');
+  const pictures: Record<string, string> = {};
+  for (const [id, url] of Object.entries(objectAt(root['pictures'] ?? {}, '/pictures'))) {
+    const place = `/pictures/${id}`;
+    if (!kId.test(id)) throw new ArchiveError(place, 'must be named by small letters and digits');
+    if (typeof url !== 'string' || !kPictureUrl.test(url)) {
+      throw new ArchiveError(place, 'must be a data: URL of a PNG, JPEG or WebP');
+    }
+    pictures[id] = url;
+  }
+  const list = root['conversations'];
+  if (!Array.isArray(list)) throw new ArchiveError('/conversations', 'must be an array');
+  const conversations = list.map((one, i) => conversationAt(one, `/conversations/${i}`));
+  return { ...makeArchive(conversations, pictures), exported: String(root['exported'] ?? '') };
+}
+
+/// The same conversation under new ids, so that importing twice never overwrites anything.
+export function withNewIds(conversation: Conversation, pictureIds: Record<string, string>): Conversation {
+  const ids: Record<string, string> = { root: 'root' };
+  for (const id of Object.keys(conversation.messages)) ids[id] = newId();
+  const messages: Record<string, Message> = {};
+  for (const message of Object.values(conversation.messages)) {
+    const id = ids[message.id]!;
+    messages[id] = {
+      ...message,
+      id,
+      parent: message.parent === null ? null : ids[message.parent]!,
+      pictures: message.pictures.map((picture) => ({ ...picture, id: pictureIds[picture.id] ?? picture.id })),
+    };
+  }
+  const chosen: Record<string, string> = {};
+  for (const [parent, child] of Object.entries(conversation.chosen)) {
+    if (ids[parent] && ids[child]) chosen[ids[parent]] = ids[child];
+  }
+  return { ...conversation, id: newId(), messages, chosen };
+}
+
+function conversationAt(found: unknown, place: string): Conversation {
+  const from = objectAt(found, place);
+  const messages: Record<string, Message> = {};
+  for (const [id, one] of Object.entries(objectAt(from['messages'], `${place}/messages`))) {
+    const message = messageAt(one, `${place}/messages/${id}`);
+    if (message.id !== id) throw new ArchiveError(`${place}/messages/${id}/id`, 'must be its own key');
+    messages[id] = message;
+  }
+  for (const message of Object.values(messages)) {
+    if (message.parent !== null && !messages[message.parent]) {
+      throw new ArchiveError(`${place}/messages/${message.id}/parent`, 'must be a message of the conversation');
+    }
+  }
+  const chosen: Record<string, string> = {};
+  for (const [parent, child] of Object.entries(objectAt(from['chosen'] ?? {}, `${place}/chosen`))) {
+    if (typeof child === 'string' && messages[child]) chosen[parent] = child;
+  }
+  return {
+    id: textAt(from, 'id', place),
+    title: textAt(from, 'title', place),
+    titled: from['titled'] === true,
+    created: numberAt(from, 'created', place),
+    updated: numberAt(from, 'updated', place),
+    system: textAt(from, 'system', place),
+    messages,
+    chosen,
+  };
+}
+
+function messageAt(found: unknown, place: string): Message {
+  const from = objectAt(found, place);
+  const role = from['role'];
+  if (role !== 'user' && role !== 'assistant') {
+    throw new ArchiveError(`${place}/role`, 'must be "user" or "assistant"');
+  }
+  const pictures = from['pictures'] ?? [];
+  if (!Array.isArray(pictures)) throw new ArchiveError(`${place}/pictures`, 'must be an array');
+  const message: Message = {
+    id: textAt(from, 'id', place),
+    parent: from['parent'] === null ? null : textAt(from, 'parent', place),
+    role,
+    text: textAt(from, 'text', place),
+    pictures: pictures.map((one, i) => pictureAt(one, `${place}/pictures/${i}`)),
+    created: numberAt(from, 'created', place),
+  };
+  if (typeof from['finish'] === 'string') message.finish = from['finish'];
+  if (isPlainObject(from['stats'])) message.stats = numbersOnly(from['stats']);
+  return message;
+}
+
+function pictureAt(found: unknown, place: string): PictureRef {
+  const from = objectAt(found, place);
+  return {
+    id: textAt(from, 'id', place),
+    name: textAt(from, 'name', place),
+    width: numberAt(from, 'width', place),
+    height: numberAt(from, 'height', place),
+    bytes: numberAt(from, 'bytes', place),
+  };
+}
+
+/// A tree of numbers: what statistics are, and nothing else can hide in it.
+function numbersOnly(from: Record<string, unknown>, depth = 0): Record<string, never> {
+  const kept: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(from)) {
+    if (typeof value === 'number' && Number.isFinite(value)) kept[key] = value;
+    else if (isPlainObject(value) && depth < 3) kept[key] = numbersOnly(value, depth + 1);
+  }
+  return kept as Record<string, never>;
+}
+
+function isPlainObject(found: unknown): found is Record<string, unknown> {
+  return typeof found === 'object' && found !== null && !Array.isArray(found);
+}
+
+function objectAt(found: unknown, place: string): Record<string, unknown> {
+  if (!isPlainObject(found)) throw new ArchiveError(place, 'must be an object');
+  return found;
+}
+
+function textAt(from: Record<string, unknown>, key: string, place: string): string {
+  const found = from[key];
+  if (typeof found !== 'string') throw new ArchiveError(`${place}/${key}`, 'must be a string');
+  return found;
+}
+
+function numberAt(from: Record<string, unknown>, key: string, place: string): number {
+  const found = from[key];
+  if (typeof found !== 'number' || !Number.isFinite(found)) {
+    throw new ArchiveError(`${place}/${key}`, 'must be a number');
+  }
+  return found;
+}

@@ -1,0 +1,184 @@
+import { newId } from '../base/id.ts';
+import type { Failure } from '../api/client.ts';
+import type { Timings, Usage } from '../api/types.ts';
+
+/// A picture as a message names it; its bytes lie in the database under the id.
+export interface PictureRef {
+  id: string;
+  name: string;
+  width: number;
+  height: number;
+  bytes: number;
+}
+
+export interface AnswerStats {
+  usage?: Usage;
+  timings?: Timings;
+  firstTokenMs?: number; // measured by the page, network included
+  totalMs?: number;
+}
+
+export interface Message {
+  id: string;
+  parent: string | null;
+  role: 'user' | 'assistant';
+  text: string;
+  pictures: PictureRef[];
+  created: number;
+  finish?: string; // stop, length, ... as the server says; "stopped" if the person did
+  stats?: AnswerStats;
+  failure?: Failure;
+}
+
+/// A conversation is a tree: editing a question or asking for another answer adds a sibling, and
+/// `chosen` says which child of each message is the one being read.
+export interface Conversation {
+  id: string;
+  title: string;
+  titled: boolean; // by the person, so that the first question does not name it
+  created: number;
+  updated: number;
+  system: string;
+  messages: Record<string, Message>;
+  chosen: Record<string, string>; // parent id, or kRoot, to child id
+}
+
+export const kRoot = 'root';
+
+export function newConversation(system: string, now = Date.now()): Conversation {
+  return {
+    id: newId(),
+    title: '',
+    titled: false,
+    created: now,
+    updated: now,
+    system,
+    messages: {},
+    chosen: {},
+  };
+}
+
+/// The children of a message (null: of the root), oldest first.
+export function childrenOf(conversation: Conversation, parent: string | null): Message[] {
+  return Object.values(conversation.messages)
+    .filter((message) => message.parent === parent)
+    .sort((a, b) => a.created - b.created);
+}
+
+/// The branch being read, from the first message to the last.
+export function pathOf(conversation: Conversation): Message[] {
+  const children = new Map<string, Message[]>();
+  for (const message of Object.values(conversation.messages)) {
+    const key = message.parent ?? kRoot;
+    const siblings = children.get(key);
+    if (siblings) siblings.push(message);
+    else children.set(key, [message]);
+  }
+  const path: Message[] = [];
+  let at = kRoot;
+  for (;;) {
+    const siblings = children.get(at);
+    if (!siblings) return path;
+    siblings.sort((a, b) => a.created - b.created);
+    const next = siblings.find((message) => message.id === conversation.chosen[at]) ?? siblings.at(-1)!;
+    path.push(next);
+    children.delete(at); // a cycle in an imported file would otherwise never end
+    at = next.id;
+  }
+}
+
+/// The path from the first message down to `id`, whatever is chosen.
+export function ancestorsOf(conversation: Conversation, id: string): Message[] {
+  const path: Message[] = [];
+  const seen = new Set<string>();
+  for (let at = conversation.messages[id]; at && !seen.has(at.id); ) {
+    seen.add(at.id);
+    path.unshift(at);
+    at = at.parent === null ? undefined : conversation.messages[at.parent];
+  }
+  return path;
+}
+
+/// With `message` added below its parent and chosen.
+export function withMessage(conversation: Conversation, message: Message): Conversation {
+  return {
+    ...conversation,
+    updated: Math.max(conversation.updated, message.created),
+    messages: { ...conversation.messages, [message.id]: message },
+    chosen: { ...conversation.chosen, [message.parent ?? kRoot]: message.id },
+  };
+}
+
+export function withChange(conversation: Conversation, id: string, change: Partial<Message>): Conversation {
+  const message = conversation.messages[id];
+  if (!message) return conversation;
+  return { ...conversation, messages: { ...conversation.messages, [id]: { ...message, ...change } } };
+}
+
+/// With the failure of `id` forgotten, for a second try in the same place.
+export function withoutOutcome(conversation: Conversation, id: string): Conversation {
+  const message = conversation.messages[id];
+  if (!message) return conversation;
+  const { failure: _failure, finish: _finish, ...rest } = message;
+  return { ...conversation, messages: { ...conversation.messages, [id]: rest } };
+}
+
+export function withChosen(conversation: Conversation, id: string): Conversation {
+  const message = conversation.messages[id];
+  if (!message) return conversation;
+  return { ...conversation, chosen: { ...conversation.chosen, [message.parent ?? kRoot]: id } };
+}
+
+/// Without `id` and everything below it.
+export function withoutBranch(conversation: Conversation, id: string): Conversation {
+  const gone = new Set([id]);
+  for (let size = 0; size !== gone.size; ) {
+    size = gone.size;
+    for (const message of Object.values(conversation.messages)) {
+      if (message.parent !== null && gone.has(message.parent)) gone.add(message.id);
+    }
+  }
+  return {
+    ...conversation,
+    messages: Object.fromEntries(Object.entries(conversation.messages).filter(([key]) => !gone.has(key))),
+    chosen: Object.fromEntries(
+      Object.entries(conversation.chosen).filter(([parent, child]) => !gone.has(parent) && !gone.has(child)),
+    ),
+  };
+}
+
+export interface NewMessage {
+  parent: string | null;
+  role: Message['role'];
+  text?: string;
+  pictures?: PictureRef[];
+}
+
+/// `created` is unique within the conversation, so that siblings have one order.
+export function newMessage(conversation: Conversation, from: NewMessage, now = Date.now()): Message {
+  let created = now;
+  for (const message of Object.values(conversation.messages)) created = Math.max(created, message.created + 1);
+  return {
+    id: newId(),
+    parent: from.parent,
+    role: from.role,
+    text: from.text ?? '',
+    pictures: from.pictures ?? [],
+    created,
+  };
+}
+
+/// What a conversation is called until somebody names it: the first line of the first question.
+export function titleFrom(text: string): string {
+  const line = text.split('\n').find((part) => part.trim() !== '')?.trim() ?? '';
+  const letters = Array.from(line);
+  return letters.length <= 60 ? line : `${letters.slice(0, 59).join('').trimEnd()}…`;
+}
+
+export function pictureIdsOf(conversation: Conversation): Set<string> {
+  const ids = new Set<string>();
+  for (const message of Object.values(conversation.messages)) {
+    for (const picture of message.pictures) ids.add(picture.id);
+  }
+  return ids;
+}

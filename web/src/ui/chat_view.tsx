@@ -1,0 +1,164 @@
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useStore } from '../base/store.ts';
+import { imageTokens, server } from '../api/status.ts';
+import { library } from '../chat/library.ts';
+import { runs } from '../chat/session.ts';
+import { kRoot, pathOf, type Conversation } from '../chat/tree.ts';
+import { useT, type Key } from '../i18n/i18n.ts';
+import { Composer } from './composer.tsx';
+import { changeDraft } from './drafts.ts';
+import { IconButton, Logo } from './icons.tsx';
+import { MessageView } from './message_view.tsx';
+import { announcement } from './state.ts';
+
+export function ChatView() {
+  const conversation = useStore(library, (now) => (now.openId === null ? undefined : now.all[now.openId]));
+  const ready = useStore(library, (now) => now.ready);
+  return (
+    <div class="chat">
+      {conversation ? <Messages key={conversation.id} conversation={conversation} /> : ready ? <Welcome /> : <div class="messages" />}
+      <div class="composer-place">
+        <Composer />
+      </div>
+      <Announcer conversation={conversation} />
+    </div>
+  );
+}
+
+function Messages({ conversation }: { conversation: Conversation }) {
+  const t = useT();
+  const path = useMemo(() => pathOf(conversation), [conversation]);
+  const siblings = useMemo(() => {
+    const byParent = new Map<string, string[]>();
+    const ordered = Object.values(conversation.messages).sort((a, b) => a.created - b.created);
+    for (const message of ordered) {
+      const key = message.parent ?? kRoot;
+      byParent.set(key, [...(byParent.get(key) ?? []), message.id]);
+    }
+    return byParent;
+  }, [conversation.messages]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const [atEnd, setAtEnd] = useState(true);
+  const follow = useRef(true);
+
+  // Follows the answer as long as the reader has not scrolled away from the end.
+  useEffect(() => {
+    const box = scroller.current;
+    if (box && follow.current) box.scrollTop = box.scrollHeight;
+  });
+  const lastQuestion = path.findLast((message) => message.role === 'user')?.id;
+  useEffect(() => {
+    follow.current = true;
+    const box = scroller.current;
+    if (box) box.scrollTop = box.scrollHeight;
+  }, [lastQuestion]);
+
+  return (
+    <div class="messages-place">
+      <div
+        class="messages"
+        ref={scroller}
+        role="region"
+        aria-label={t('messages')}
+        tabIndex={0}
+        onScroll={(event) => {
+          const box = event.currentTarget;
+          follow.current = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
+          setAtEnd(follow.current);
+        }}
+      >
+        <h1 class="visually-hidden">{conversation.title || t('untitled')}</h1>
+        <div class="column">
+          {path.map((message, i) => (
+            <MessageView
+              key={message.id}
+              conversationId={conversation.id}
+              message={message}
+              siblings={siblings.get(message.parent ?? kRoot) ?? [message.id]}
+              last={i === path.length - 1}
+            />
+          ))}
+        </div>
+      </div>
+      {!atEnd && (
+        <IconButton
+          icon="down"
+          class="to-end"
+          label={t('toEnd')}
+          onClick={() => scroller.current?.scrollTo({ top: scroller.current.scrollHeight, behavior: 'smooth' })}
+        />
+      )}
+    </div>
+  );
+}
+
+const kIdeas: { title: Key; text: Key }[] = [
+  { title: 'ideaDescribe', text: 'ideaDescribeText' },
+  { title: 'ideaRead', text: 'ideaReadText' },
+  { title: 'ideaCompare', text: 'ideaCompareText' },
+];
+
+function Welcome() {
+  const t = useT();
+  const status = useStore(server);
+  const perPicture = imageTokens(status);
+  return (
+    <div class="messages">
+      <div class="welcome">
+        <Logo size={64} />
+        <h1>{t('welcome')}</h1>
+        <p class="quiet">
+          {t('welcomeText')}
+          {perPicture !== null && ` ${t('welcomeTokens', { n: perPicture })}`}
+        </p>
+        <div class="ideas">
+          {kIdeas.map(({ title, text }) => (
+            <button
+              key={title}
+              type="button"
+              class="idea"
+              onClick={() => {
+                changeDraft(null, { text: t(text) });
+                document.querySelector<HTMLElement>('#question')?.focus();
+              }}
+            >
+              <strong>{t(title)}</strong>
+              <span>{t(text)}</span>
+            </button>
+          ))}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+/// Tells screen readers each finished paragraph of the answer, and its end: not every token.
+function Announcer({ conversation }: { conversation: Conversation | undefined }) {
+  const t = useT();
+  const run = useStore(runs, (now) => (conversation ? (now[conversation.id] ?? null) : null));
+  const spoken = useRef({ id: '', length: 0 });
+  const text = useStore(announcement);
+  const message = run && conversation ? conversation.messages[run.messageId] : undefined;
+  useEffect(() => {
+    if (!message) {
+      const last = conversation?.messages[spoken.current.id];
+      if (last) announcement.set(`${last.text.slice(spoken.current.length)} ${t('answerDone')}`);
+      spoken.current = { id: '', length: 0 };
+      return;
+    }
+    if (spoken.current.id !== message.id) {
+      spoken.current = { id: message.id, length: message.text.length };
+      announcement.set(t('waiting'));
+    }
+    const end = message.text.lastIndexOf('\n\n');
+    if (end > spoken.current.length) {
+      announcement.set(message.text.slice(spoken.current.length, end));
+      spoken.current.length = end;
+    }
+  }, [message, t]);
+  return (
+    <div class="visually-hidden" aria-live="polite">
+      {text}
+    </div>
+  );
+}

@@ -1,0 +1,139 @@
+import { useId, useState } from 'preact/hooks';
+import { useStore } from '../base/store.ts';
+import { keyStore, writeKey } from '../api/key.ts';
+import { useT, type Key } from '../i18n/i18n.ts';
+import { CameraDialog } from './camera_dialog.tsx';
+import { Dialog } from './dialog.tsx';
+import { changeUi, ui, type Confirmation } from './state.ts';
+import { Viewer } from './viewer.tsx';
+
+export function Dialogs() {
+  const { dialog, viewer, confirm } = useStore(ui);
+  const close = () => changeUi({ dialog: null });
+  return (
+    <>
+      {dialog === 'help' && <HelpDialog onClose={close} />}
+      {dialog === 'key' && <KeyDialog onClose={close} />}
+      {dialog === 'camera' && <CameraDialog onClose={close} />}
+      {confirm && <ConfirmDialog confirm={confirm} />}
+      {viewer && <Viewer {...viewer} />}
+    </>
+  );
+}
+
+const kKeys: [string[], Key][] = [
+  [['Enter'], 'keySend'],
+  [['Shift', 'Enter'], 'keyLine'],
+  [['Esc'], 'keyStop'],
+  [['Ctrl', 'Shift', 'N'], 'newChat'],
+  [['Ctrl', 'K'], 'search'],
+  [['Ctrl', 'B'], 'keySidebar'],
+  [['Ctrl', '.'], 'settings'],
+  [['Ctrl', '/'], 'help'],
+  [['Ctrl', 'V'], 'keyPaste'],
+];
+const kCardKeys: [string[], Key][] = [
+  [['Space'], 'keyPause'],
+  [['←', '→'], 'keyPan'],
+  [['+', '−'], 'keyZoom'],
+];
+
+function HelpDialog({ onClose }: { onClose: () => void }) {
+  const t = useT();
+  return (
+    <Dialog title={t('help')} onClose={onClose}>
+      <KeyList keys={kKeys} />
+      <h3 class="dialog-subtitle">{t('cards')}</h3>
+      <KeyList keys={kCardKeys} />
+      <p class="hint">{t('privacy')}</p>
+    </Dialog>
+  );
+}
+
+function KeyList({ keys }: { keys: [string[], Key][] }) {
+  const t = useT();
+  return (
+    <dl class="key-list">
+      {keys.map(([names, what]) => (
+        <div key={what}>
+          <dt>{t(what)}</dt>
+          <dd>
+            {names.map((name) => (
+              <kbd key={name}>{name}</kbd>
+            ))}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function KeyDialog({ onClose }: { onClose: () => void }) {
+  const t = useT();
+  const id = useId();
+  const kept = useStore(keyStore);
+  const [value, setValue] = useState(kept.value);
+  const [remember, setRemember] = useState(kept.remember);
+  return (
+    <Dialog title={t('apiKey')} onClose={onClose}>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          writeKey(value, remember);
+          onClose();
+        }}
+      >
+        <label for={id}>{t('keyLabel')}</label>
+        <input id={id} type="password" autocomplete="off" spellcheck={false} value={value} onInput={(event) => setValue(event.currentTarget.value)} />
+        <label class="check">
+          <input type="checkbox" checked={remember} onChange={(event) => setRemember(event.currentTarget.checked)} />
+          <span>{t('rememberKey')}</span>
+        </label>
+        <p class="hint">{t('keyHint')}</p>
+        <div class="dialog-actions">
+          {kept.value !== '' && (
+            <button
+              type="button"
+              class="button"
+              onClick={() => {
+                writeKey('', false);
+                onClose();
+              }}
+            >
+              {t('forgetKey')}
+            </button>
+          )}
+          <button type="submit" class="button primary">
+            {t('save')}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function ConfirmDialog({ confirm }: { confirm: Confirmation }) {
+  const t = useT();
+  const close = () => changeUi({ confirm: null });
+  return (
+    <Dialog title={confirm.title} onClose={close}>
+      <p>{confirm.text}</p>
+      <div class="dialog-actions">
+        <button type="button" class="button" onClick={close}>
+          {t('cancel')}
+        </button>
+        <button
+          type="button"
+          class="button danger"
+          onClick={() => {
+            confirm.run();
+            close();
+          }}
+        >
+          {confirm.action}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,101 @@
+import { useEffect, useState } from 'preact/hooks';
+import { useStore } from '../base/store.ts';
+import type { Failure } from '../api/client.ts';
+import { continueAnswer, retry, runs } from '../chat/session.ts';
+import { conversationOf } from '../chat/library.ts';
+import { useT, type Key } from '../i18n/i18n.ts';
+import { copyText } from './clipboard.ts';
+import { Icon, IconButton } from './icons.tsx';
+import { changeUi, toast } from './state.ts';
+
+function headingOf(failure: Failure): Key {
+  if (failure.kind === 'network') return 'errorNetwork';
+  if (failure.kind === 'cut') return 'errorCut';
+  if (failure.kind === 'page') return 'errorPage';
+  if (failure.code === 'context_length_exceeded') return 'errorContext';
+  switch (failure.status) {
+    case 401:
+    case 403:
+      return 'errorKey';
+    case 413:
+      return 'errorTooLarge';
+    case 415:
+      return 'errorPicture';
+    case 429:
+      return 'errorFull';
+    case 503:
+      return 'errorNotReady';
+    case 504:
+      return 'errorLate';
+    default:
+      return failure.status !== undefined && failure.status < 500 ? 'errorRefused' : 'errorServer';
+  }
+}
+
+/// What went wrong in a person's words, the server's own text, and the ways on.
+export function ErrorCard(props: { conversationId: string; messageId: string; failure: Failure }) {
+  const t = useT();
+  const { conversationId, messageId, failure } = props;
+  const busy = useStore(runs, (now) => conversationId in now);
+  const wait = useCountdown(failure.retryAfterMs);
+  const hasText = (conversationOf(conversationId)?.messages[messageId]?.text ?? '') !== '';
+  const facts = [
+    failure.status === undefined ? '' : `HTTP ${failure.status}`,
+    failure.type ?? '',
+    failure.code && failure.code !== failure.type ? failure.code : '',
+    failure.param ?? '',
+  ].filter((fact) => fact !== '');
+  return (
+    <section class="error-card" role="alert">
+      <h3>
+        <Icon name="warn" />
+        {t(headingOf(failure))}
+      </h3>
+      {failure.message !== '' && <p class="error-text">{failure.message}</p>}
+      {facts.length > 0 && <p class="error-facts">{facts.join(' · ')}</p>}
+      {failure.requestId && (
+        <p class="error-facts">
+          {t('requestId')} <code>{failure.requestId}</code>
+          <IconButton
+            icon="copy"
+            size={14}
+            label={t('copyRequestId')}
+            onClick={() => {
+              void copyText(failure.requestId ?? '');
+              toast(t('copied'));
+            }}
+          />
+        </p>
+      )}
+      <div class="error-actions">
+        {(failure.status === 401 || failure.status === 403) && (
+          <button type="button" class="button" onClick={() => changeUi({ dialog: 'key' })}>
+            <Icon name="key" size={16} />
+            {t('enterKey')}
+          </button>
+        )}
+        {hasText && (
+          <button type="button" class="button" disabled={busy} onClick={() => continueAnswer(conversationId, messageId)}>
+            <Icon name="forward" size={16} />
+            {t('continue')}
+          </button>
+        )}
+        <button type="button" class="button primary" disabled={busy} onClick={() => retry(conversationId, messageId)}>
+          <Icon name="refresh" size={16} />
+          {wait > 0 ? t('retryIn', { n: wait }) : t('retry')}
+        </button>
+      </div>
+    </section>
+  );
+}
+
+/// Whole seconds left of the time after which the server wants to be asked again.
+function useCountdown(milliseconds: number | undefined): number {
+  const [left, setLeft] = useState(Math.min(120, Math.ceil((milliseconds ?? 0) / 1000)));
+  useEffect(() => {
+    if (left <= 0) return undefined;
+    const timer = setTimeout(() => setLeft(left - 1), 1000);
+    return () => clearTimeout(timer);
+  }, [left]);
+  return left;
+}

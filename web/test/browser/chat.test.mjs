@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { fakeState, isReal, noBrowser, onlyFake, openPage, picture, startBrowser, stopBrowser } from './driver.mjs';
+
+before(startBrowser);
+after(stopBrowser);
+
+let chat;
+afterEach(async () => {
+  if (!chat) return;
+  const { problems } = chat;
+  await chat.close();
+  chat = undefined;
+  assert.deepEqual(problems, []);
+});
+
+test('a question is answered, with its figures', { skip: noBrowser }, async () => {
+  chat = await openPage();
+  await chat.shot('welcome');
+  await chat.ask('Hello there');
+  const text = await chat.lastAnswer();
+  assert.ok(text.length > 0);
+  if (!isReal) assert.match(text, /you said “Hello there”/);
+  await chat.page.locator('.stats-line').click();
+  assert.match(await chat.page.locator('.stats-details').innerText(), /Prompt tokens/);
+  assert.match(await chat.page.locator('.context').innerText(), /[1-9][\d,]* of [\d,]+ tokens/);
+});
+
+test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  const aborted = fakeState().aborted;
+  await chat.ask('Tell me a long story', { wait: false });
+  await chat.page.getByText('word20', { exact: false }).first().waitFor();
+  const before = (await chat.lastAnswer()).length;
+  await chat.page.waitForTimeout(200);
+  assert.ok((await chat.lastAnswer()).length > before);
+  await chat.page.keyboard.press('Escape');
+  await chat.finished();
+  assert.match(await chat.answers.last().innerText(), /You stopped this answer/);
+  await chat.page.waitForTimeout(100);
+  assert.equal(fakeState().aborted, aborted + 1);
+});
+
+test('the stop button stops, continue goes on', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('Tell me a long story', { wait: false });
+  await chat.page.getByText('word5', { exact: false }).first().waitFor();
+  await chat.button('Stop').click();
+  await chat.finished();
+  const stopped = await chat.lastAnswer();
+  await chat.button('Continue').click();
+  await chat.finished();
+  assert.equal(await chat.lastAnswer(), `${stopped.trimEnd()} and this is the rest.`);
+  const body = fakeState().requests.at(-1);
+  assert.equal(body.continue_final_message, true);
+  assert.equal(body.add_generation_prompt, false);
+  assert.equal(body.messages.at(-1).role, 'assistant');
+});
+
+test('answering again makes a sibling, editing makes a branch', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('first question');
+  const first = await chat.lastAnswer();
+  await chat.button('Answer again', chat.answers.last()).click();
+  await chat.finished();
+  assert.notEqual(await chat.lastAnswer(), first);
+  assert.match(await chat.answers.last().locator('.siblings').innerText(), /2 \/ 2/);
+  await chat.button('Previous version').click();
+  assert.equal(await chat.lastAnswer(), first);
+
+  await chat.questions.last().hover();
+  await chat.button('Edit').click();
+  await chat.page.getByRole('textbox', { name: 'Edit' }).fill('edited question');
+  await chat.page.keyboard.press('Enter');
+  await chat.finished();
+  assert.match(await chat.lastAnswer(), /edited question/);
+  assert.match(await chat.questions.last().locator('.siblings').innerText(), /2 \/ 2/);
+  await chat.button('Previous version', chat.questions.last()).click();
+  assert.equal(await chat.lastAnswer(), first);
+  assert.match(await chat.questions.last().innerText(), /first question/);
+});
+
+test('pictures by drop, paste and file, in order', { skip: noBrowser }, async () => {
+  chat = await openPage();
+  await chat.drop([picture('red.png'), picture('wide.png', 300, 20, [20, 90, 200])]);
+  await chat.page.locator('.composer .thumbnail').nth(1).waitFor();
+  await chat.paste(picture('pasted.png', 40, 40, [30, 160, 60]));
+  await chat.page.locator('.composer .thumbnail').nth(2).waitFor();
+  await chat.page.locator('input[multiple]').setInputFiles(picture('chosen.png', 50, 50, [240, 200, 20]));
+  await chat.page.locator('.composer .thumbnail').nth(3).waitFor();
+  await chat.shot('pictures');
+  await chat.button('Remove: wide.png').click();
+  await chat.ask('What are these?');
+  assert.equal(await chat.page.locator('.question .thumbnail').count(), 3);
+  if (isReal) return;
+  const { content } = fakeState().requests.at(-1).messages[0];
+  assert.deepEqual(content.map((part) => part.type), ['image_url', 'image_url', 'image_url', 'text']);
+  for (const part of content.slice(0, 3)) assert.match(part.image_url.url, /^data:image\/png;base64,iVBOR/);
+  assert.deepEqual(Buffer.from(content[0].image_url.url.split(',')[1], 'base64'), picture('red.png').buffer);
+  assert.match(await chat.page.locator('.stats-line').innerText(), /pictures 2\.61 s/);
+});
+
+test('a picture can be enlarged, by keyboard alone', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.drop([picture('one.png', 400, 300), picture('two.png', 300, 400, [20, 90, 200])]);
+  await chat.page.locator('.composer .thumbnail').nth(1).waitFor();
+  await chat.page.locator('.thumbnail-open').first().focus();
+  await chat.page.keyboard.press('Enter');
+  const viewer = chat.page.locator('dialog.viewer');
+  await viewer.waitFor();
+  await chat.page.keyboard.press('+');
+  assert.match(await viewer.locator('.viewer-zoom').innerText(), /125%/);
+  await chat.page.keyboard.press('0');
+  await chat.page.keyboard.press('ArrowRight');
+  assert.match(await viewer.innerText(), /two\.png, 300 × 400/);
+  await chat.shot('viewer');
+  assert.deepEqual(await chat.seriousFindings(), []);
+  await chat.page.keyboard.press('Escape');
+  await viewer.waitFor({ state: 'detached' });
+  assert.equal(await chat.page.evaluate(() => document.activeElement.className), 'thumbnail-open');
+});
+
+test('what is no picture is refused, and a picture past the limit too', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.page.locator('input[multiple]').setInputFiles({ name: 'broken.png', mimeType: 'image/png', buffer: Buffer.from('not a picture') });
+  await chat.page.getByText('broken.png cannot be read as a picture').waitFor();
+  await chat.drop(Array.from({ length: 5 }, (_, i) => picture(`p${i}.png`)));
+  await chat.page.getByText('at most 4 pictures').waitFor();
+  assert.equal(await chat.page.locator('.composer .thumbnail').count(), 4);
+});
+
+test('a reload finds the history and its pictures', { skip: noBrowser }, async () => {
+  chat = await openPage();
+  await chat.drop([picture('kept.png')]);
+  await chat.page.locator('.composer .thumbnail').waitFor();
+  await chat.ask('Remember this picture');
+  const text = await chat.lastAnswer();
+  await chat.page.waitForTimeout(300);
+  await chat.page.reload();
+  await chat.answers.last().waitFor();
+  assert.equal(await chat.lastAnswer(), text);
+  const width = await chat.page.locator('.question img').evaluate(async (image) => {
+    await image.decode();
+    return image.naturalWidth;
+  });
+  assert.equal(width, 64);
+});
+
+test('history: search, rename, delete, export and import', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  const { page } = chat;
+  await chat.ask('Tell me about herons');
+  await page.keyboard.press('Control+Shift+N');
+  await chat.drop([picture('owl.png')]);
+  await page.locator('.composer .thumbnail').waitFor();
+  await chat.ask('Tell me about owls');
+  const items = page.locator('.history-item');
+  assert.equal(await items.count(), 2);
+
+  await page.keyboard.press('Control+K');
+  await page.keyboard.type('heron you');
+  assert.equal(await items.count(), 1);
+  await page.locator('#search').fill('nothing like it');
+  assert.match(await page.locator('.history').innerText(), /Nothing found/);
+  await page.locator('#search').fill('');
+
+  await items.first().hover();
+  await chat.button('Rename: Tell me about owls').click();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type('Owls');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Owls', exact: true }).waitFor();
+
+  const [download] = await Promise.all([page.waitForEvent('download'), chat.button('Export all conversations').click()]);
+  const path = await download.path();
+  await chat.button('Delete all conversations').click();
+  await chat.button('Delete', page.locator('dialog')).click();
+  await page.getByText('Conversations will appear here').waitFor();
+
+  await page.locator('input[accept*="json"]').setInputFiles(path);
+  await page.getByText('Imported conversations: 2').waitFor();
+  await page.getByRole('button', { name: 'Owls', exact: true }).click();
+  assert.match(await chat.lastAnswer(), /about owls/);
+  assert.equal(await page.locator('.question img').evaluate(async (image) => (await image.decode(), image.naturalWidth)), 64);
+
+  await page.locator('input[accept*="json"]').setInputFiles({ name: 'x.json', mimeType: 'application/json', buffer: Buffer.from('{"format":1}') });
+  await page.getByText('This file cannot be imported. /format').waitFor();
+});
+
+test('settings reach the request', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  const { page } = chat;
+  await page.keyboard.press('Control+.');
+  await page.getByLabel('System prompt').fill('Answer in verse.');
+  await page.getByRole('spinbutton', { name: 'Temperature' }).fill('0.3');
+  await page.getByRole('spinbutton', { name: 'Seed' }).fill('42');
+  await page.getByRole('spinbutton', { name: 'Top p' }).fill('7');
+  await page.getByText('Between 0.01 and 1.').waitFor();
+  await chat.button('JSON').click();
+  await chat.ask('Say hello');
+  const body = fakeState().requests.at(-1);
+  assert.deepEqual(body.messages[0], { role: 'system', content: 'Answer in verse.' });
+  assert.equal(body.temperature, 0.3);
+  assert.equal(body.seed, 42);
+  assert.ok(!('top_p' in body));
+  assert.deepEqual(body.response_format, { type: 'json_object' });
+  await chat.button('Reset').click();
+  await chat.button('Text').click();
+  await chat.ask('Again');
+  assert.ok(!('temperature' in fakeState().requests.at(-1)));
+});

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { baseUrl, fakeState, isReal, noBrowser, onlyFake, openPage, picture, startBrowser, stopBrowser } from './driver.mjs';
+
+before(startBrowser);
+after(stopBrowser);
+
+let chat;
+afterEach(async () => {
+  if (!chat) return;
+  const { problems } = chat;
+  await chat.close();
+  chat = undefined;
+  assert.deepEqual(problems, []);
+});
+
+test('errors are shown with the server’s words, the request id and a way on', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('This is too full');
+  const card = chat.page.locator('.error-card');
+  const text = await card.innerText();
+  for (const part of ['The server is full at the moment', 'the queue of 64 is full', 'HTTP 429', 'queue_full', 'req-7f3a90c2', 'Try again (in 2 s)']) {
+    assert.ok(text.includes(part), `${part} in ${text}`);
+  }
+  await chat.shot('error');
+  const sent = fakeState().requests.length;
+  await card.getByRole('button', { name: /Try again/ }).click();
+  await chat.finished();
+  assert.equal(fakeState().requests.length, sent + 1);
+  assert.equal(await chat.answers.count(), 1);
+  await chat.ask('This is too long');
+  assert.match(await card.last().innerText(), /longer than the model’s context[\s\S]*9,120 tokens/);
+});
+
+test('an error in the middle keeps what came', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('Please break in the middle');
+  assert.equal(await chat.lastAnswer(), 'It begins well');
+  assert.match(await chat.page.locator('.error-card').innerText(), /Card 1 left the collective/);
+  await chat.button('Continue').click();
+  await chat.finished();
+  assert.match(await chat.lastAnswer(), /It begins well ?and this is the rest\./);
+  assert.equal(await chat.page.locator('.error-card').count(), 0);
+  await chat.ask('Now cut the line');
+  assert.match(await chat.page.locator('.error-card').innerText(), /connection ended|cannot be reached|server failed|could not be sent/i);
+});
+
+test('an answer cut by its limit can go on', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('Talk until the limit');
+  await chat.page.getByText('reached its token limit').waitFor();
+  await chat.button('Continue').click();
+  await chat.finished();
+  assert.match(await chat.lastAnswer(), /This goes on and this is the rest\./);
+});
+
+test('markdown, code and formulae', { skip: onlyFake }, async () => {
+  chat = await openPage({ permissions: ['clipboard-read', 'clipboard-write'] });
+  await chat.ask('What is at the lighthouse?');
+  const answer = chat.answers.last();
+  await answer.locator('.katex-display').waitFor();
+  await answer.locator('.hljs-keyword').first().waitFor();
+  assert.equal(await answer.locator('table tr').count(), 4);
+  assert.equal(await answer.locator('td').nth(2).evaluate((cell) => getComputedStyle(cell).textAlign), 'right');
+  await answer.locator('.code-header button').click();
+  assert.match(await chat.page.evaluate(() => navigator.clipboard.readText()), /^import math\n[\s\S]*km"\)$/);
+  const fonts = await chat.page.evaluate(async () => [...(await document.fonts.ready)].filter((font) => font.status === 'loaded').length);
+  assert.ok(fonts > 0, 'the formulae have their fonts');
+  await chat.shot('answer');
+});
+
+test('hostile answers do nothing', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('Be hostile');
+  const answer = chat.answers.last().locator('.markdown');
+  await answer.locator('.katex').first().waitFor();
+  assert.equal(await chat.page.evaluate(() => window.pwned), undefined);
+  assert.equal(await answer.locator('img, script, iframe, form, input, button, [style*="fixed"], .scrim, #app').count(), 0);
+  const links = await answer.locator('a').evaluateAll((all) => all.map((link) => [link.getAttribute('href'), link.rel, link.target]));
+  assert.deepEqual(links.map(([href]) => href).filter((href) => href !== null), ['https://example.com/page', 'https://example.com/steal?q=secret']);
+  for (const [href, rel, target] of links) if (href) assert.deepEqual([rel, target], ['noopener noreferrer nofollow', '_blank']);
+});
+
+test('the policy forbids what the page does not need', { skip: noBrowser }, async () => {
+  chat = await openPage();
+  const policy = (await (await fetch(baseUrl())).headers.get('content-security-policy')) ?? '';
+  assert.match(policy, /default-src 'none'/);
+  assert.match(policy, /script-src 'self'(?:;|$)/);
+  assert.match(policy, /connect-src 'self'(?:;|$)/);
+  assert.doesNotMatch(policy, /unsafe-eval|https?:|\*/);
+});
+
+test('languages: the browser’s, then the chosen one', { skip: noBrowser }, async () => {
+  chat = await openPage({ locale: 'zh-CN' });
+  await chat.page.getByPlaceholder('提问').waitFor();
+  assert.equal(await chat.page.evaluate(() => document.documentElement.lang), 'zh-CN');
+  await chat.shot('chinese');
+  await chat.button('Switch to English').click();
+  await chat.page.getByPlaceholder('Ask, or drop').waitFor();
+  await chat.page.reload();
+  await chat.page.getByPlaceholder('Ask, or drop').waitFor();
+  assert.equal(await chat.page.evaluate(() => document.documentElement.lang), 'en');
+});
+
+test('themes: the system’s, then the chosen one', { skip: noBrowser }, async () => {
+  chat = await openPage({ colorScheme: 'dark' });
+  const brightness = () => chat.page.evaluate(() => Number(/\d+/.exec(getComputedStyle(document.body).backgroundColor)[0]));
+  assert.ok((await brightness()) < 60);
+  await chat.button('Theme: as the system').click();
+  assert.ok((await brightness()) > 200);
+  await chat.page.reload();
+  assert.ok((await brightness()) > 200);
+  await chat.button('Theme: light').click();
+  assert.ok((await brightness()) < 60);
+});
+
+test('keys: help, sidebar, search, new', { skip: noBrowser }, async () => {
+  chat = await openPage();
+  const { page } = chat;
+  await page.keyboard.press('Control+/');
+  await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+  await chat.shot('help');
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.keyboard.press('Control+B');
+  await page.locator('.sidebar').waitFor({ state: 'hidden' });
+  await page.keyboard.press('Control+K');
+  await page.waitForFunction(() => document.activeElement.id === 'search');
+  await page.keyboard.press('Control+Shift+N');
+  await page.waitForFunction(() => document.activeElement.id === 'question');
+  await page.keyboard.type('line one');
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.type('line two');
+  assert.equal(await chat.question.inputValue(), 'line one\nline two');
+});
+
+test('server states: key, loading, draining, lost, back', { skip: onlyFake }, async () => {
+  const state = fakeState();
+  state.key = 'secret';
+  try {
+    chat = await openPage({}, { ready: false });
+    const { page } = chat;
+    await page.locator('.status').getByText('API key needed').waitFor();
+    await page.getByRole('button', { name: 'Enter the API key' }).first().click();
+    await page.getByLabel('Key of this server').fill('secret');
+    await chat.button('Save').click();
+    await page.locator('.dot-good').waitFor();
+    assert.equal(await page.evaluate(() => [sessionStorage['cardloom.key'], localStorage['cardloom.key']].join()), 'secret,');
+    await chat.ask('Hello');
+    assert.match(await chat.lastAnswer(), /Hello/);
+    state.key = null;
+    for (const [ready, text] of [['loading', 'Loading the model'], ['draining', 'shutting down']]) {
+      state.ready = ready;
+      await page.evaluate(() => dispatchEvent(new Event('online')));
+      await page.locator('.status').getByText(text).waitFor();
+    }
+    await page.route('**/health/ready', (route) => route.abort());
+    await page.locator('.status').getByText('not reachable').waitFor();
+    await page.unroute('**/health/ready');
+    state.ready = 'ok';
+    await page.locator('.dot-good').waitFor({ timeout: 15_000 });
+  } finally {
+    state.key = null;
+    state.ready = 'ok';
+  }
+});
+
+test('the cards view shows each card, live, and as a table', { skip: noBrowser }, async () => {
+  chat = await openPage();
+  const { page } = chat;
+  if (isReal) await chat.ask('Count to twenty.', { wait: false });
+  await chat.button('Cards').click();
+  const tables = page.locator('.table-card table');
+  await tables.first().locator('tbody th').first().waitFor({ timeout: 20_000 });
+  if (!isReal) assert.equal(await tables.count(), 2);
+  await page.waitForTimeout(1500);
+  const colors = () =>
+    page.locator('canvas').evaluate((canvas) => {
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      const seen = new Set();
+      for (let i = 0; i < data.length; i += 4 * 97) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+      return seen.size;
+    });
+  assert.ok((await colors()) > 5, 'operators are drawn');
+  const picture1 = await page.locator('canvas').evaluate((canvas) => canvas.toDataURL());
+  await page.waitForTimeout(300);
+  const picture2 = await page.locator('canvas').evaluate((canvas) => canvas.toDataURL());
+  if (!isReal) assert.notEqual(picture1, picture2, 'it moves');
+  await chat.shot('cards');
+
+  await page.locator('.chart-canvas').focus();
+  await page.keyboard.press('Space');
+  await chat.button('Go on').waitFor();
+  for (let i = 0; i < 7; ++i) await page.keyboard.press('+');
+  await page.waitForTimeout(300);
+  const still1 = await page.locator('canvas').evaluate((canvas) => canvas.toDataURL());
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator('canvas').evaluate((canvas) => canvas.toDataURL()), still1, 'it stands still');
+  if (!isReal) {
+    const box = await page.locator('canvas').boundingBox();
+    await page.mouse.move(box.x + box.width / 2, box.y + 80);
+    await page.locator('.tip').waitFor();
+    assert.match(await page.locator('.tip').innerText(), /step \d+ · rows/);
+    assert.match(await tables.first().innerText(), /matmul/);
+  }
+  await chat.shot('cards-paused');
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`no serious accessibility finding, ${colorScheme}`, { skip: onlyFake }, async () => {
+    chat = await openPage({ colorScheme, reducedMotion: 'reduce' });
+    const { page } = chat;
+    assert.deepEqual(await chat.seriousFindings(), [], 'welcome');
+    await chat.drop([picture('one.png')]);
+    await page.locator('.composer .thumbnail').waitFor();
+    await chat.ask('What is at the lighthouse?');
+    await page.locator('.katex-display').waitFor();
+    await page.locator('.stats-line').click();
+    await chat.ask('This is too full');
+    await chat.button('Settings').click();
+    await chat.button('JSON schema').click();
+    assert.deepEqual(await chat.seriousFindings(), [], 'chat');
+    await page.keyboard.press('Control+/');
+    assert.deepEqual(await chat.seriousFindings(), [], 'help');
+    await page.keyboard.press('Escape');
+    await chat.button('Cards').click();
+    await page.locator('.table-card tbody th').first().waitFor();
+    assert.deepEqual(await chat.seriousFindings(), [], 'cards');
+  });
+}
+
+test('a phone: nothing wider than the screen, drawer and settings', { skip: onlyFake }, async () => {
+  chat = await openPage({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  const { page } = chat;
+  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth);
+  await chat.ask('What is at the lighthouse?');
+  assert.ok(await fits(), 'chat');
+  await chat.button('Show the sidebar').click();
+  await page.locator('.history-item').waitFor();
+  await chat.shot('phone-drawer');
+  await page.locator('.history-title').first().click();
+  await page.locator('.sidebar').waitFor({ state: 'hidden' });
+  await chat.button('Settings').click();
+  assert.ok(await fits(), 'settings');
+  assert.deepEqual(await chat.seriousFindings(), []);
+  await chat.button('Close').click();
+  await chat.button('Cards').click();
+  await page.locator('.table-card tbody th').first().waitFor();
+  assert.ok(await fits(), 'cards');
+  await chat.shot('phone-cards');
+});

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArchiveError, makeArchive, readArchive, withNewIds } from '../src/chat/transfer.ts';
+import * as tree from '../src/chat/tree.ts';
+
+const png = 'data:image/png;base64,iVBORw0KGgo=';
+
+function conversation(): tree.Conversation {
+  let c = { ...tree.newConversation('be brief', 1000), title: 'A “title”', titled: true };
+  const picture = { id: 'pic1', name: 'a.png', width: 4, height: 3, bytes: 8 };
+  const question = tree.newMessage(c, { parent: null, role: 'user', text: 'what?', pictures: [picture] }, 1000);
+  c = tree.withMessage(c, question) as typeof c;
+  const answer = tree.newMessage(c, { parent: question.id, role: 'assistant', text: 'that.\n图' }, 1000);
+  const stats = { usage: { prompt_tokens: 9, completion_tokens: 2, total_tokens: 11 }, firstTokenMs: 12.5 };
+  return tree.withMessage(c, { ...answer, finish: 'stop', stats });
+}
+
+test('what is exported can be imported unchanged', () => {
+  const c = conversation();
+  const read = readArchive(JSON.stringify(makeArchive([c], { pic1: png }, new Date(0))));
+  assert.deepEqual(read.conversations, [c]);
+  assert.deepEqual(read.pictures, { pic1: png });
+  assert.equal(read.exported, '1970-01-01T00:00:00.000Z');
+});
+
+test('an import has new ids and the same shape', () => {
+  const c = conversation();
+  const renewed = withNewIds(c, { pic1: 'pic9' });
+  assert.notEqual(renewed.id, c.id);
+  const [question, answer] = tree.pathOf(renewed);
+  assert.equal(answer!.parent, question!.id);
+  assert.equal(question!.pictures[0]!.id, 'pic9');
+  assert.ok(!(question!.id in c.messages));
+  assert.equal(renewed.chosen['root'], question!.id);
+});
+
+function refused(change: (archive: any) => void, place: string) {
+  const archive = JSON.parse(JSON.stringify(makeArchive([conversation()], { pic1: png })));
+  change(archive);
+  assert.throws(
+    () => readArchive(JSON.stringify(archive)),
+    (error) => error instanceof ArchiveError && error.place.startsWith(place),
+    `expected a complaint about ${place}`,
+  );
+}
+
+test('a damaged file is refused with the place', () => {
+  assert.throws(() => readArchive('{'), ArchiveError);
+  assert.throws(() => readArchive('[]'), ArchiveError);
+  assert.throws(() => readArchive('null'), ArchiveError);
+  refused((a) => (a.format = 'other'), '/format');
+  refused((a) => (a.version = 2), '/version');
+  refused((a) => (a.conversations = {}), '/conversations');
+  refused((a) => (a.conversations[0].title = 5), '/conversations/0/title');
+  refused((a) => (a.conversations[0].created = '1'), '/conversations/0/created');
+  refused((a) => (a.conversations[0].messages = []), '/conversations/0/messages');
+  const first = (a: any) => Object.values<any>(a.conversations[0].messages)[0];
+  refused((a) => (first(a).role = 'system'), '/conversations/0/messages/');
+  refused((a) => (first(a).parent = 'nobody'), '/conversations/0/messages/');
+  refused((a) => (first(a).id = 'other'), '/conversations/0/messages/');
+  refused((a) => (first(a).pictures = 'x'), '/conversations/0/messages/');
+});
+
+test('pictures are pictures', () => {
+  refused((a) => (a.pictures.pic1 = 'data:text/html;base64,PGI+'), '/pictures/pic1');
+  refused((a) => (a.pictures.pic1 = 'data:image/svg+xml;base64,PHN2Zz4='), '/pictures/pic1');
+  refused((a) => (a.pictures.pic1 = 'https://example.com/a.png'), '/pictures/pic1');
+  refused((a) => (a.pictures['../x'] = png), '/pictures/');
+});
+
+test('unknown fields are left behind', () => {
+  const archive = JSON.parse(JSON.stringify(makeArchive([conversation()], {})));
+  archive.conversations[0].extra = '<script>';
+  const message = Object.values<any>(archive.conversations[0].messages)[0];
+  message.stats = { usage: { prompt_tokens: 5, note: '<b>' }, html: '<i>' };
+  const text = JSON.stringify(readArchive(JSON.stringify(archive)));
+  assert.ok(!text.includes('<'));
+});
+
+test('__proto__ as a key is only a key', () => {
+  const text = '{"format":"cardloom-conversations","version":1,"pictures":{},"conversations":[{"id":"a","title":"","created":1,"updated":1,"system":"","messages":{"__proto__":{}}}]}';
+  assert.throws(() => readArchive(text), ArchiveError);
+  assert.equal(({} as any).id, undefined);
+});

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as tree from '../src/chat/tree.ts';
+
+type Conversation = tree.Conversation;
+
+function add(conversation: Conversation, parent: string | null, role: 'user' | 'assistant', text: string): [Conversation, string] {
+  const message = tree.newMessage(conversation, { parent, role, text }, 1000);
+  return [tree.withMessage(conversation, message), message.id];
+}
+
+/// Two questions, the second with two answers and one edited version with one answer.
+function branched() {
+  let c = tree.newConversation('be brief', 1000);
+  let q1, a1, q2, a2, a2b, q2b, a3;
+  [c, q1] = add(c, null, 'user', 'one');
+  [c, a1] = add(c, q1, 'assistant', 'first');
+  [c, q2] = add(c, a1, 'user', 'two');
+  [c, a2] = add(c, q2, 'assistant', 'second');
+  [c, a2b] = add(c, q2, 'assistant', 'second again');
+  [c, q2b] = add(c, a1, 'user', 'two, edited');
+  [c, a3] = add(c, q2b, 'assistant', 'third');
+  return { c, q1, a1, q2, a2, a2b, q2b, a3 };
+}
+
+const texts = (messages: tree.Message[]) => messages.map((message) => message.text);
+
+test('the newest branch is the one being read', () => {
+  assert.deepEqual(texts(tree.pathOf(branched().c)), ['one', 'first', 'two, edited', 'third']);
+});
+
+test('choosing a sibling shows its own branch, as it was left', () => {
+  const { c, q2, a2 } = branched();
+  const back = tree.withChosen(c, q2);
+  assert.deepEqual(texts(tree.pathOf(back)), ['one', 'first', 'two', 'second again']);
+  assert.deepEqual(texts(tree.pathOf(tree.withChosen(back, a2))), ['one', 'first', 'two', 'second']);
+});
+
+test('siblings are in the order of their making, even in one millisecond', () => {
+  const { c, a1, q2 } = branched();
+  assert.deepEqual(texts(tree.childrenOf(c, a1)), ['two', 'two, edited']);
+  assert.deepEqual(texts(tree.childrenOf(c, q2)), ['second', 'second again']);
+});
+
+test('ancestors do not depend on the choice', () => {
+  const { c, a2 } = branched();
+  assert.deepEqual(texts(tree.ancestorsOf(c, a2)), ['one', 'first', 'two', 'second']);
+});
+
+test('removing a branch removes what is below it', () => {
+  const { c, q2b, a1 } = branched();
+  const left = tree.withoutBranch(c, q2b);
+  assert.deepEqual(texts(tree.pathOf(left)), ['one', 'first', 'two', 'second again']);
+  assert.equal(Object.keys(tree.withoutBranch(c, a1).messages).length, 1);
+});
+
+test('changes do not touch the conversation before', () => {
+  const { c, a3 } = branched();
+  const before = JSON.stringify(c);
+  const failed = tree.withChange(c, a3, { failure: { kind: 'network', message: 'gone' }, finish: 'stop' });
+  assert.equal(JSON.stringify(c), before);
+  const again = tree.withoutOutcome(failed, a3).messages[a3]!;
+  assert.ok(!('failure' in again) && !('finish' in again));
+  assert.equal(again.text, 'third');
+});
+
+test('a cycle ends', () => {
+  const { c, q1, a1 } = branched();
+  const cyclic = tree.withChange(c, q1, { parent: a1 });
+  assert.deepEqual(tree.pathOf(cyclic), []);
+  assert.ok(tree.ancestorsOf(cyclic, a1).length <= 7);
+});
+
+test('titles', () => {
+  assert.equal(tree.titleFrom('\n  What is this?\nmore'), 'What is this?');
+  assert.equal(tree.titleFrom(''), '');
+  const long = tree.titleFrom('🖼️ picture '.repeat(20));
+  assert.ok(Array.from(long).length <= 60 && long.endsWith('…'));
+});
