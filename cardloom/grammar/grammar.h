@@ -19,7 +19,8 @@ struct GrammarLimits {
   std::int64_t max_depth = 64;          ///< of nested values, while compiling and while matching
   std::int64_t max_whitespace = 16;     ///< bytes in a row between JSON tokens
   std::int64_t cache_bytes = 64 << 20;  ///< of masks of all grammars together
-  std::int64_t max_string_bytes = 1 << 20;  ///< of a string the schema leaves open
+  std::int64_t max_string_chars = 1 << 20;  ///< of a string whose length the schema leaves open
+  std::int64_t max_steps = 4 << 20;         ///< of compiling: what stops hostile input in time
 };
 
 /// A compiled grammar over bytes; constant, shared by all its sequences.
