@@ -7,6 +7,7 @@ import { applyTheme, theme } from './ui/state.ts';
 import './styles/base.css';
 import './styles/layout.css';
 import './styles/chat.css';
+import './styles/composer.css';
 import './styles/controls.css';
 import './styles/markdown.css';
 import './styles/cards.css';

@@ -76,7 +76,7 @@ export function drawTimeline(
 /// Times before the right edge, at steps of 1, 2 or 5 of some unit.
 function drawAxis(context: CanvasRenderingContext2D, window: Window, size: { width: number; height: number }, look: Look): void {
   const span = window.to - window.from;
-  const wanted = span / Math.max(2, size.width / 110);
+  const wanted = span / Math.max(3, size.width / 110);
   const unit = 10 ** Math.floor(Math.log10(wanted));
   const every = [1, 2, 5, 10].map((n) => n * unit).find((step) => step >= wanted) ?? 10 * unit;
   context.font = kFont;
@@ -90,7 +90,7 @@ function drawAxis(context: CanvasRenderingContext2D, window: Window, size: { wid
     context.lineTo(x, size.height);
     context.stroke();
     context.fillStyle = look.quiet;
-    if (x > 50) context.fillText(back === 0 ? '0' : `−${timeText(back)}`, x - 4, kAxisHeight - 10);
+    if (x > 44) context.fillText(back === 0 ? '0' : `−${timeText(back)}`, x - 4, kAxisHeight - 10);
   }
 }
 
