@@ -15,7 +15,6 @@
 #include "apps/text.h"
 #include "cardloom/http/host_check.h"
 #include "cardloom/server/api_server.h"
-#include "web/web_files.h"
 
 namespace cardloom::app {
 namespace {
@@ -97,14 +96,6 @@ server::ApiServerOptions server_options(const ServeOptions& options, const std::
   server.version = CARDLOOM_VERSION;
   server.model_id = model_id;
   server.max_image_pixels = options.common.max_image_pixels;
-  static const std::vector<server::StaticFile> page = [] {
-    std::vector<server::StaticFile> files;
-    for (const WebFile& file : web_files()) {
-      files.push_back({file.path, file.content_type, file.etag, file.gzip, file.immutable});
-    }
-    return files;
-  }();
-  server.page = page;
   return server;
 }
 

@@ -8,7 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -25,15 +24,6 @@
 
 namespace cardloom::server {
 
-/// A file of the page, compressed.
-struct StaticFile {
-  std::string_view path;  ///< "assets/index-abc.js"; the page itself is "index.html"
-  std::string_view content_type;
-  std::string_view etag;
-  std::string_view gzip;
-  bool is_immutable = false;  ///< its name has a hash of its content
-};
-
 struct ApiServerOptions {
   http::ServerOptions http;
   api::RequestLimits limits;
@@ -45,7 +35,6 @@ struct ApiServerOptions {
   std::chrono::seconds ping_interval{15};
   std::string version;
   std::string model_id;
-  std::span<const StaticFile> page;
   std::int64_t max_image_pixels = 0;  ///< for /props
 };
 

@@ -125,12 +125,12 @@ Result<std::uint64_t> Generation::submit(std::size_t index) {
   const bool is_last_use = (index + 1) % static_cast<std::size_t>(request.n) == 0;
   const bool is_chat = request.prompts.empty();
   const bool has_tools = is_chat && !request.tools.empty();
-  auto choice = std::make_unique<Choice>(
-      index, *home_.model->tokenizer,
-      OutputTextOptions{.stop = request.stop,
-                        .include_stop = request.include_stop,
-                        .skip_special_tokens = request.skip_special_tokens,
-                        .trim_leading_newline = is_chat && !has_tools});
+  auto choice =
+      std::make_unique<Choice>(index, *home_.model->tokenizer,
+                               OutputTextOptions{.stop = request.stop,
+                                                 .include_stop = request.include_stop,
+                                                 .skip_special_tokens = request.skip_special_tokens,
+                                                 .trim_leading_newline = is_chat && !has_tools});
   if (has_tools) {
     choice->calls.emplace(api::callable_tools(request.tools, request.tool_choice),
                           request.parallel_tool_calls,

@@ -7,6 +7,7 @@
 #include "cardloom/api/small_requests.h"
 #include "cardloom/base/json.h"
 #include "cardloom/server/handlers.h"
+#include "web/web_files.h"
 
 namespace cardloom::server {
 namespace {
@@ -31,12 +32,6 @@ api::ServedModel described(const ServedModel& model) {
   if (model.image_rows() > 0) served.input_modalities.emplace_back("image");
   return served;
 }
-
-/// A model's answers are shown as text and pictures of the page's own: nothing may be loaded from,
-/// or told to, any other place.
-constexpr const char* kContentPolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: "
-    "blob:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 }  // namespace
 
@@ -135,30 +130,21 @@ void Handlers::props(ApiServer& server, Call call) {
   respond_json(call, json::serialize(props));
 }
 
-void Handlers::page(ApiServer& server, Call call) {
-  std::string_view path = call.exchange->head().path;
-  path = path == "/" ? "index.html" : path.substr(1);
-  for (const StaticFile& file : server.options_.page) {
-    if (file.path != path) continue;
-    http::Headers headers = {
-        {"content-type", std::string(file.content_type)},
-        {"etag", std::string(file.etag)},
-        {"cache-control", file.is_immutable ? "public, max-age=31536000, immutable" : "no-cache"},
-        {"content-security-policy", kContentPolicy},
-        {"x-content-type-options", "nosniff"},
-        {"referrer-policy", "no-referrer"}};
-    if (http::find_header(call.exchange->head().headers, "if-none-match") == file.etag) {
-      return call.exchange->respond({.status = 304, .headers = std::move(headers), .body = {}});
-    }
-    headers.emplace_back("content-encoding", "gzip");
-    return call.exchange->respond(
-        {.status = 200, .headers = std::move(headers), .body = std::string(file.gzip)});
+void Handlers::page(ApiServer& /*server*/, Call call) {
+  const WebFile& file = *find_web_file(call.exchange->head().path.substr(1));
+  http::Headers headers = {
+      {"content-type", std::string(file.content_type)},
+      {"etag", std::string(file.etag)},
+      {"cache-control", file.immutable ? "public, max-age=31536000, immutable" : "no-cache"},
+      {"content-security-policy", std::string(kContentSecurityPolicy)},
+      {"x-content-type-options", "nosniff"},
+      {"referrer-policy", "no-referrer"}};
+  if (http::find_header(call.exchange->head().headers, "if-none-match") == file.etag) {
+    return call.exchange->respond({.status = 304, .headers = std::move(headers), .body = {}});
   }
-  api::ApiError error;
-  error.status = 404;
-  error.code = "unknown_url";
-  error.message = "there is no such file of the page";
-  respond_error(*call.exchange, error, api::ErrorShape::kOpenAi, call.request_id);
+  headers.emplace_back("content-encoding", "gzip");
+  call.exchange->respond(
+      {.status = 200, .headers = std::move(headers), .body = std::string(file.gzip)});
 }
 
 }  // namespace cardloom::server

@@ -65,7 +65,7 @@ TEST(Metrics, HaveVllmsNamesIfAskedFor) {
 
 TEST(CardsFeed, AStepIsJsonWithEveryNameOnce) {
   StepActivity activity{
-      .step_id = 7, .rows = 2, .sequences = 1, .begin = 1'000'000, .end = 3'000'000};
+      .step_id = 7, .rows = 2, .sequences = 1, .begin = 1'000'000, .end = 3'000'000, .spans = {}};
   activity.spans = {{0, "matmul", "text.layers.0", 1'000'500, 1'100'500, 0},
                     {1, "matmul_all_reduce", "text.layers.0", 1'200'000, 1'300'000, 40'000},
                     {1, "matmul", "text.layers.1", 1'400'000, 1'500'000, 0}};

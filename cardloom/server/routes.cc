@@ -3,6 +3,7 @@
 #include <array>
 
 #include "cardloom/server/handlers.h"
+#include "web/web_files.h"
 
 namespace cardloom::server {
 namespace {
@@ -36,11 +37,11 @@ constexpr std::array kRoutes = {
     Route{"GET", "/metrics", "metrics", false, false, ErrorShape::kOpenAi, &Handlers::metrics},
     Route{"GET", "/version", "version", false, false, ErrorShape::kOpenAi, &Handlers::version},
     Route{"GET", "/props", "props", false, false, ErrorShape::kOpenAi, &Handlers::props},
-    // The page holds no secrets, and a browser has no key to send before it is there.
-    Route{"GET", "/", "page", true, false, ErrorShape::kOpenAi, &Handlers::page},
-    Route{"GET", "/assets/", "page", true, false, ErrorShape::kOpenAi, &Handlers::page},
-    Route{"GET", "/favicon.svg", "page", true, false, ErrorShape::kOpenAi, &Handlers::page},
 };
+
+/// Of every file of the page. It holds no secrets, and a browser has no key to send before it is
+/// there.
+constexpr Route kPage = {"GET", "/", "page", true, false, ErrorShape::kOpenAi, &Handlers::page};
 
 bool path_fits(const Route& route, std::string_view path) {
   const std::string_view pattern = route.path;
@@ -54,13 +55,20 @@ bool path_fits(const Route& route, std::string_view path) {
 
 const Route* find_route(std::string_view method, std::string_view path, bool& method_fits) {
   method_fits = false;
+  const auto fits = [&](const Route& route) {
+    // HEAD is GET without the body, which the transport leaves out.
+    return method == route.method || (method == "HEAD" && route.method[0] == 'G');
+  };
   const Route* found = nullptr;
   for (const Route& route : kRoutes) {
     if (!path_fits(route, path)) continue;
     found = &route;
-    // HEAD is GET without the body, which the transport leaves out.
-    method_fits = method == route.method || (method == "HEAD" && route.method[0] == 'G');
+    method_fits = fits(route);
     if (method_fits) return found;
+  }
+  if (found == nullptr && path.starts_with('/') && find_web_file(path.substr(1)) != nullptr) {
+    found = &kPage;
+    method_fits = fits(kPage);
   }
   return found;
 }

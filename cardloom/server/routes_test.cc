@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "web/web_files.h"
+
 namespace cardloom::server {
 namespace {
 
@@ -21,13 +23,17 @@ TEST(Routes, FindWhatThereIs) {
   EXPECT_EQ(route("GET", "/v1/models/glm-4v-9b"), "model");
   EXPECT_EQ(route("HEAD", "/health/live"), "health_live");
   EXPECT_EQ(route("GET", "/"), "page");
-  EXPECT_EQ(route("GET", "/assets/index-1.js"), "page");
+  EXPECT_EQ(route("POST", "/"), "other method");
   EXPECT_EQ(route("DELETE", "/v1/models/x"), "other method");
+  for (const WebFile& file : web_files()) {
+    EXPECT_EQ(route("GET", "/" + std::string(file.path)), "page") << file.path;
+  }
 }
 
 TEST(Routes, KnowNothingElse) {
-  for (const char* path : {"", "/v1", "/v1/", "/v1/models/", "/v1/chat/completions/", "/V1/models",
-                           "/assets", "/assets/", "/metrics/", "/v1/embeddings", "/health/livex"}) {
+  for (const char* path :
+       {"", "/v1", "/v1/", "/v1/models/", "/v1/chat/completions/", "/V1/models", "/assets",
+        "/assets/", "/assets/none.js", "/metrics/", "/v1/embeddings", "/health/livex"}) {
     EXPECT_EQ(route("GET", path), "unknown") << path;
   }
 }
