@@ -59,6 +59,7 @@ bool Engine::idle() const { return core_->idle(); }
 const std::optional<Error>& Engine::lost() const { return core_->ranks().lost(); }
 const ModelInfo& Engine::model_info() const { return core_->ranks().model_info(); }
 std::int64_t Engine::context_tokens() const { return core_->ranks().context_tokens(); }
+std::int64_t Engine::max_sequences() const { return core_->max_sequences(); }
 
 SequenceTimes Engine::times(std::uint64_t sequence_id) const {
   return core_->find(sequence_id).times;

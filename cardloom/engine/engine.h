@@ -91,12 +91,19 @@ struct SequenceTimes {
   VisionCut vision_cut = VisionCut::kHeads;
 };
 
+/// How far a sequence is with its prompt.
+struct SequenceProgress {
+  std::uint64_t sequence_id = 0;
+  std::int64_t pictures_encoded = 0;
+  std::int64_t rows_cached = 0;  ///< of the prompt
+};
+
 /// What a step did.
 struct StepReport {
   std::uint32_t step_id = 0;
   std::int64_t rows = 0;
-  std::int64_t pictures = 0;                  ///< encoded
-  std::vector<std::uint64_t> sequence_ids{};  ///< that had part in it, and are there still
+  std::int64_t pictures = 0;                 ///< encoded
+  std::vector<SequenceProgress> progress{};  ///< of all that had part in it and were not cancelled
   std::vector<SequenceEvent> events{};
 };
 
@@ -146,6 +153,7 @@ class Engine {
   [[nodiscard]] bool idle() const;
   [[nodiscard]] const ModelInfo& model_info() const;
   [[nodiscard]] std::int64_t context_tokens() const;
+  [[nodiscard]] std::int64_t max_sequences() const;
 
   /// Of a sequence that is active or ended since the last submit or admit.
   [[nodiscard]] SequenceTimes times(std::uint64_t sequence_id) const;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "cardloom/base/check.h"
@@ -28,8 +29,29 @@ SchedulerLimits scheduler_limits(const EngineOptions& options, const RankGroup& 
           .shares_blocks = options.prefix_cache};
 }
 
+/// The ids that may not be chosen now: stop ids before min_tokens, unless a constraint allows
+/// nothing else, because its text is complete.
+std::span<const std::int32_t> forbidden_ids(const Sequence& sequence, const TokenMask* allowed) {
+  const Request& request = sequence.request();
+  if (sequence.num_generated() >= request.min_tokens) return {};
+  if (allowed == nullptr) return request.stop_ids;
+  std::vector<std::uint64_t> others = allowed->words();
+  for (const std::int32_t id : request.stop_ids) {
+    if (!allowed->contains(id)) continue;
+    others[static_cast<std::size_t>(id) / 64] &=
+        ~(std::uint64_t{1} << (static_cast<unsigned>(id) % 64));
+  }
+  const bool has_others =
+      std::any_of(others.begin(), others.end(), [](std::uint64_t word) { return word != 0; });
+  return has_others ? std::span<const std::int32_t>(request.stop_ids)
+                    : std::span<const std::int32_t>();
+}
+
 Error error_of(const std::exception& failure) {
   if (const auto* named = dynamic_cast<const Exception*>(&failure)) return named->error();
+  if (dynamic_cast<const std::bad_alloc*>(&failure) != nullptr) {
+    return make_error(ErrorCode::kResourceExhausted, "no memory for a request", failure.what());
+  }
   return make_error(ErrorCode::kInternal, failure.what());
 }
 
@@ -59,8 +81,8 @@ Result<std::unique_ptr<Sequence>> EngineCore::prepare(Request request) const {
       sequence->image_embeds.resize(sequence->pictures.size());
     }
     return sequence;
-  } catch (const Exception& failure) {  // a request's own size: its error, not the engine's
-    return failure.error();
+  } catch (const std::exception& failure) {  // a request's own size: its error, not the engine's
+    return error_of(failure);
   }
 }
 
@@ -214,31 +236,46 @@ StepReport EngineCore::end_step() {
   StepReport report{.step_id = last_step_,
                     .pictures = static_cast<std::int64_t>(step.pictures.size())};
   for (const ScheduledRows& rows : step.rows) report.rows += rows.num_rows;
-  const auto took_part = [&](std::uint64_t id) {
-    if (scheduler_.find(id) != nullptr) report.sequence_ids.push_back(id);
-  };
-  for (const ScheduledPicture& picture : step.pictures) took_part(picture.sequence_id);
-  for (const ScheduledRows& rows : step.rows) took_part(rows.sequence_id);
-
+  const std::vector<std::uint64_t> ids = sequences_of(step);
   if (result.error) {
-    fail_step(step, *result.error, report.events);
+    for (const std::uint64_t id : ids) fail(id, *result.error, report.events);
   } else if (step.rows.empty()) {
     pictures_done(step, result);
   } else {
     rows_done(step, result, report.events);
   }
+  for (const std::uint64_t id : ids) report.progress.push_back(progress_of(find(id)));
   if (ranks_.lost()) {  // no step can follow: what was not in this one ends too
     for (const std::uint64_t id : scheduler_.ids()) fail(id, *ranks_.lost(), report.events);
   }
   return report;
 }
 
-void EngineCore::fail_step(const Running& step, const Error& error,
-                           std::vector<SequenceEvent>& events) {
-  for (const ScheduledRows& rows : step.rows) fail(rows.sequence_id, error, events);
-  for (const ScheduledPicture& picture : step.pictures) {
-    for (const std::uint64_t id : scheduler_.users_of_slot(picture.slot)) fail(id, error, events);
+/// That have part in the step and were not cancelled meanwhile.
+std::vector<std::uint64_t> EngineCore::sequences_of(const Running& step) const {
+  std::vector<std::uint64_t> ids;
+  for (const ScheduledRows& rows : step.rows) {
+    if (scheduler_.find(rows.sequence_id) != nullptr) ids.push_back(rows.sequence_id);
   }
+  for (const ScheduledPicture& picture : step.pictures) {
+    for (const std::uint64_t id : scheduler_.users_of_slot(picture.slot)) {
+      if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+    }
+  }
+  return ids;
+}
+
+SequenceProgress EngineCore::progress_of(const Sequence& sequence) const {
+  SequenceProgress progress{.sequence_id = sequence.id()};
+  // With a token all of the prompt was computed, whatever a pre-emption or the end took away again.
+  const bool is_past = sequence.num_generated() > 0;
+  progress.rows_cached = is_past ? sequence.num_prompt_rows() : sequence.num_cached_rows;
+  for (const SequencePicture& picture : sequence.pictures) {
+    const bool is_encoded = picture.end_row <= progress.rows_cached ||
+                            (picture.slot >= 0 && scheduler_.slots().is_ready(picture.slot));
+    progress.pictures_encoded += is_encoded ? 1 : 0;
+  }
+  return progress;
 }
 
 void EngineCore::pictures_done(const Running& step, StepResult& result) {
@@ -317,12 +354,11 @@ SequenceEvent EngineCore::choose_token(Sequence& sequence, StepResult& result,
   const Request& request = sequence.request();
   // What a step throws ends here, with the constraint's own objections.
   try {
-    const bool may_stop = sequence.num_generated() >= request.min_tokens;
-    const SamplingContext context{
-        .tokens = sequence.tokens(),
-        .num_prompt_tokens = sequence.num_prompt_rows(),
-        .allowed = request.constraint ? &request.constraint->allowed() : nullptr,
-        .forbidden_ids = may_stop ? std::span<const std::int32_t>() : request.stop_ids};
+    const TokenMask* allowed = request.constraint ? &request.constraint->allowed() : nullptr;
+    const SamplingContext context{.tokens = sequence.tokens(),
+                                  .num_prompt_tokens = sequence.num_prompt_rows(),
+                                  .allowed = allowed,
+                                  .forbidden_ids = forbidden_ids(sequence, allowed)};
     const auto position = static_cast<std::uint64_t>(sequence.position(sequence.num_rows()));
     SampledToken chosen =
         result.candidates.empty()
@@ -332,11 +368,11 @@ SequenceEvent EngineCore::choose_token(Sequence& sequence, StepResult& result,
                                 position);
     event.finish = append(sequence, chosen.id);
     if (event.finish == FinishReason::kStop) return event;
+    if (request.constraint) request.constraint->accept(chosen.id);
     event.token_id = chosen.id;
     if (chosen.logprobs) {
       event.logprobs = std::make_shared<TokenLogprobs>(std::move(*chosen.logprobs));
     }
-    if (request.constraint) request.constraint->accept(chosen.id);
   } catch (const std::exception& failure) {
     event.finish = FinishReason::kError;
     event.error = error_of(failure);

@@ -30,6 +30,7 @@ class EngineCore {
 
   [[nodiscard]] Sequence& find(std::uint64_t sequence_id) const;
   [[nodiscard]] bool idle() const { return scheduler_.empty(); }
+  [[nodiscard]] std::int64_t max_sequences() const { return options_.max_sequences; }
   [[nodiscard]] const RankGroup& ranks() const { return ranks_; }
   RankGroup& ranks() { return ranks_; }
   void set_fingerprints(bool on) { fingerprints_ = on; }
@@ -50,6 +51,8 @@ class EngineCore {
   [[nodiscard]] std::int64_t candidates_for(const std::vector<ScheduledRows>& scheduled) const;
   [[nodiscard]] std::int64_t candidates_for(const Sequence& sequence,
                                             const ScheduledRows& rows) const;
+  [[nodiscard]] std::vector<std::uint64_t> sequences_of(const Running& step) const;
+  [[nodiscard]] SequenceProgress progress_of(const Sequence& sequence) const;
   void pictures_done(const Running& step, StepResult& result);
   void rows_done(const Running& step, StepResult& result, std::vector<SequenceEvent>& events);
   void keep_prompt_logits(Sequence& sequence, const ScheduledRows& rows, std::int64_t logits_row);
@@ -57,7 +60,6 @@ class EngineCore {
                      std::int64_t logits_row, std::vector<SequenceEvent>& events);
   SequenceEvent choose_token(Sequence& sequence, StepResult& result, std::int64_t logits_row);
   FinishReason append(Sequence& sequence, std::int32_t token_id);
-  void fail_step(const Running& step, const Error& error, std::vector<SequenceEvent>& events);
   void fail(std::uint64_t sequence_id, const Error& error, std::vector<SequenceEvent>& events);
 
   EngineOptions options_;

@@ -1,0 +1,333 @@
+#include "cardloom/engine/engine_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "cardloom/engine/sequence.h"
+#include "cardloom/engine/step_activity.h"
+
+namespace cardloom {
+namespace {
+
+std::int64_t steady_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Error stopped_error() {
+  return make_error(ErrorCode::kUnavailable, "the engine is being stopped", {},
+                    "send the request to another server, or later");
+}
+
+Error lost_error(const Error& why) {
+  return make_error(ErrorCode::kUnavailable, "the engine has lost a rank", why.describe(),
+                    "restart the server");
+}
+
+}  // namespace
+
+class EngineLoop::Impl {
+ public:
+  Impl(std::unique_ptr<Engine> engine, std::int64_t max_waiting)
+      : engine_(std::move(engine)),
+        max_waiting_(max_waiting),
+        stats_(engine_->stats()),
+        thread_([this] { run(); }) {}
+  ~Impl();
+
+  Result<std::uint64_t> submit(Request request, LoopListener& listener);
+  void cancel(std::uint64_t sequence_id);
+  void observe(StepObserver observer);
+  [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] bool idle() const;
+  [[nodiscard]] std::optional<Error> lost() const;
+  [[nodiscard]] const Engine& engine() const { return *engine_; }
+
+ private:
+  struct Submission {
+    std::unique_ptr<Sequence> sequence;
+    LoopListener* listener = nullptr;
+  };
+  /// What is told while the next step runs.
+  struct News {
+    std::vector<LoopEvent> events;
+    std::optional<StepActivity> activity;
+    StepObserver observer;
+  };
+
+  void run();
+  bool take_commands();
+  void do_step();
+  void tell();
+  void report(const StepReport& step);
+  void look_at(const StepReport& step, std::int64_t begin);
+  void publish();
+  [[nodiscard]] Status take_place();
+
+  std::unique_ptr<Engine> engine_;  ///< members that any thread may call aside, its thread's alone
+  const std::int64_t max_waiting_;
+  const std::int64_t origin_ = steady_ns();
+
+  News news_;                                 ///< the engine's thread's alone
+  std::vector<std::uint64_t> log_positions_;  ///< likewise; [rank], while somebody looks
+
+  /// Held while listeners are told, so that who has cancelled is told nothing more. Guards
+  /// listeners_. Taken before mutex_; the engine's thread may come back in from a listener.
+  std::mutex telling_;
+  std::unordered_map<std::uint64_t, LoopListener*> listeners_;  ///< of admitted sequences
+  std::atomic<bool> is_telling_{false};  ///< whether the engine's thread holds telling_
+
+  mutable std::mutex mutex_;  ///< guards what follows; taken last
+  std::condition_variable wake_;
+  std::vector<Submission> submitted_;
+  std::vector<std::uint64_t> cancelled_;
+  std::int64_t being_prepared_ = 0;  ///< by threads in submit()
+  StepObserver observer_;
+  EngineStats stats_;
+  bool is_busy_ = false;
+  bool stop_ = false;
+  std::optional<Error> lost_;
+
+  std::thread thread_;  ///< last: it uses everything above
+};
+
+EngineLoop::Impl::~Impl() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+// --- Any thread ---
+
+/// A place in the queue for a sequence that is being prepared. Places of running sequences that are
+/// free count too, unless somebody waits although they are: then it is blocks that are short.
+Status EngineLoop::Impl::take_place() {
+  const std::lock_guard lock(mutex_);
+  if (lost_) return lost_error(*lost_);
+  if (stop_) return stopped_error();
+  const std::int64_t free_places =
+      stats_.waiting == 0 ? engine_->max_sequences() - stats_.running : 0;
+  const std::int64_t num_waiting =
+      being_prepared_ + static_cast<std::int64_t>(submitted_.size()) + stats_.waiting;
+  if (num_waiting >= max_waiting_ + free_places) {
+    return make_error(
+        ErrorCode::kResourceExhausted,
+        fmt::format("{} requests run and {} wait, of {} that may", stats_.running, num_waiting,
+                    max_waiting_),
+        fmt::format("{} of {} KV blocks are used", stats_.kv_blocks_used, stats_.kv_blocks),
+        "try again later");
+  }
+  ++being_prepared_;
+  return {};
+}
+
+Result<std::uint64_t> EngineLoop::Impl::submit(Request request, LoopListener& listener) {
+  if (Status status = take_place(); !status) return status.error();
+  Result<std::unique_ptr<Sequence>> prepared = engine_->prepare(std::move(request));
+  {
+    const std::lock_guard lock(mutex_);
+    --being_prepared_;
+    if (!prepared) return prepared.error();
+    if (lost_) return lost_error(*lost_);
+    if (stop_) return stopped_error();
+    const std::uint64_t id = (*prepared)->id();
+    submitted_.push_back({std::move(*prepared), &listener});
+    wake_.notify_all();
+    return id;
+  }
+}
+
+void EngineLoop::Impl::cancel(std::uint64_t sequence_id) {
+  std::unique_lock telling(telling_, std::defer_lock);
+  const bool is_listener = is_telling_ && std::this_thread::get_id() == thread_.get_id();
+  if (!is_listener) telling.lock();
+  const std::lock_guard lock(mutex_);
+  const auto is_it = [&](const Submission& each) { return each.sequence->id() == sequence_id; };
+  if (std::erase_if(submitted_, is_it) > 0 || listeners_.erase(sequence_id) == 0) return;
+  cancelled_.push_back(sequence_id);
+  wake_.notify_all();
+}
+
+void EngineLoop::Impl::observe(StepObserver observer) {
+  const std::lock_guard lock(mutex_);
+  observer_ = std::move(observer);
+}
+
+EngineStats EngineLoop::Impl::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.waiting += static_cast<std::int64_t>(submitted_.size());
+  return stats;
+}
+
+bool EngineLoop::Impl::idle() const {
+  const std::lock_guard lock(mutex_);
+  return !is_busy_ && submitted_.empty() && being_prepared_ == 0;
+}
+
+std::optional<Error> EngineLoop::Impl::lost() const {
+  const std::lock_guard lock(mutex_);
+  return lost_;
+}
+
+// --- The engine's thread ---
+
+void EngineLoop::Impl::run() {
+  while (take_commands()) do_step();
+}
+
+/// Admits and cancels what came in; sleeps while there is nothing to do. False: stop.
+bool EngineLoop::Impl::take_commands() {
+  std::vector<Submission> submitted;
+  std::vector<std::uint64_t> cancelled;
+  {
+    std::unique_lock lock(mutex_);
+    is_busy_ = !engine_->idle() || !news_.events.empty() || news_.activity;
+    wake_.wait(lock,
+               [this] { return is_busy_ || stop_ || !submitted_.empty() || !cancelled_.empty(); });
+    if (stop_) return false;
+  }
+  {
+    const std::scoped_lock lock(telling_, mutex_);
+    submitted.swap(submitted_);
+    cancelled.swap(cancelled_);
+    for (const Submission& each : submitted) listeners_[each.sequence->id()] = each.listener;
+    stats_.waiting += static_cast<std::int64_t>(submitted.size());
+    is_busy_ = true;
+  }
+  for (Submission& each : submitted) {
+    if (engine_->lost()) {
+      news_.events.push_back({.event = {.sequence_id = each.sequence->id(),
+                                        .finish = FinishReason::kError,
+                                        .error = lost_error(*engine_->lost())}});
+    } else {
+      engine_->admit(std::move(each.sequence));
+    }
+  }
+  for (const std::uint64_t id : cancelled) engine_->cancel(id);
+  return true;
+}
+
+/// Lets the ranks compute, and tells meanwhile what the step before brought.
+void EngineLoop::Impl::do_step() {
+  StepObserver observer;
+  {
+    const std::lock_guard lock(mutex_);
+    observer = observer_;
+  }
+  log_positions_.clear();
+  for (int rank = 0; observer && !engine_->lost() && rank < engine_->world_size(); ++rank) {
+    log_positions_.push_back(engine_->op_log(rank).last_sequence());
+  }
+  const std::int64_t begin = steady_ns();
+  const bool is_running = engine_->begin_step();
+  publish();
+  tell();
+  if (!is_running) return;
+  const StepReport step = engine_->end_step();
+  report(step);
+  if (observer && !engine_->lost()) {
+    look_at(step, begin);
+    news_.observer = std::move(observer);
+  }
+  publish();
+}
+
+void EngineLoop::Impl::publish() {
+  const EngineStats stats = engine_->stats();
+  const std::lock_guard lock(mutex_);
+  stats_ = stats;
+  if (engine_->lost() && !lost_) lost_ = engine_->lost();
+}
+
+void EngineLoop::Impl::report(const StepReport& step) {
+  std::unordered_map<std::uint64_t, SequenceProgress> progress;
+  for (const SequenceProgress& each : step.progress) progress.emplace(each.sequence_id, each);
+  for (const SequenceEvent& event : step.events) {
+    LoopEvent told{.event = event};
+    if (const auto entry = progress.find(event.sequence_id); entry != progress.end()) {
+      told.pictures_encoded = entry->second.pictures_encoded;
+      told.rows_cached = entry->second.rows_cached;
+    }
+    if (event.finish != FinishReason::kNone) told.times = engine_->times(event.sequence_id);
+    news_.events.push_back(std::move(told));
+  }
+  for (const SequenceEvent& event : step.events) progress.erase(event.sequence_id);
+  for (const auto& [id, each] : progress) {  // no token yet: how far it is
+    news_.events.push_back({.event = {.sequence_id = id},
+                            .pictures_encoded = each.pictures_encoded,
+                            .rows_cached = each.rows_cached});
+  }
+}
+
+void EngineLoop::Impl::look_at(const StepReport& step, std::int64_t begin) {
+  std::vector<const OpLog*> logs;
+  for (int rank = 0; rank < engine_->world_size(); ++rank) logs.push_back(&engine_->op_log(rank));
+  news_.activity = StepActivity{.step_id = step.step_id,
+                                .rows = step.rows,
+                                .sequences = static_cast<std::int64_t>(step.progress.size()),
+                                .pictures = step.pictures,
+                                .begin = begin - origin_,
+                                .end = steady_ns() - origin_,
+                                .spans = card_spans(logs, log_positions_, origin_)};
+}
+
+/// Each listener once, with the events of its sequences that are not cancelled.
+void EngineLoop::Impl::tell() {
+  News news = std::exchange(news_, {});
+  {
+    const std::lock_guard telling(telling_);
+    is_telling_ = true;
+    std::vector<std::pair<LoopListener*, std::vector<LoopEvent>>> of_listener;
+    std::unordered_map<LoopListener*, std::size_t> places;
+    for (LoopEvent& event : news.events) {
+      const auto entry = listeners_.find(event.event.sequence_id);
+      if (entry == listeners_.end()) continue;
+      const auto [place, is_new] = places.try_emplace(entry->second, of_listener.size());
+      if (is_new) of_listener.emplace_back(entry->second, std::vector<LoopEvent>());
+      of_listener[place->second].second.push_back(std::move(event));
+    }
+    for (auto& [listener, events] : of_listener) {
+      // One that was told before may have cancelled, and its listener may be gone.
+      std::erase_if(events, [this](const LoopEvent& event) {
+        return !listeners_.contains(event.event.sequence_id);
+      });
+      for (const LoopEvent& event : events) {
+        if (event.event.finish != FinishReason::kNone) listeners_.erase(event.event.sequence_id);
+      }
+      if (!events.empty()) listener->on_step(events);
+    }
+    is_telling_ = false;
+  }
+  if (news.activity) news.observer(*news.activity);
+}
+
+EngineLoop::EngineLoop(std::unique_ptr<Engine> engine, std::int64_t max_waiting)
+    : impl_(std::make_unique<Impl>(std::move(engine), max_waiting)) {}
+EngineLoop::~EngineLoop() = default;
+
+Result<std::uint64_t> EngineLoop::submit(Request request, LoopListener& listener) {
+  return impl_->submit(std::move(request), listener);
+}
+void EngineLoop::cancel(std::uint64_t sequence_id) { impl_->cancel(sequence_id); }
+EngineStats EngineLoop::stats() const { return impl_->stats(); }
+bool EngineLoop::idle() const { return impl_->idle(); }
+const ModelInfo& EngineLoop::model_info() const { return impl_->engine().model_info(); }
+std::int64_t EngineLoop::context_tokens() const { return impl_->engine().context_tokens(); }
+int EngineLoop::world_size() const { return impl_->engine().world_size(); }
+std::optional<Error> EngineLoop::lost() const { return impl_->lost(); }
+void EngineLoop::observe(StepObserver observer) { impl_->observe(std::move(observer)); }
+
+}  // namespace cardloom
