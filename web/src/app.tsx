@@ -29,10 +29,10 @@ export function App() {
       </a>
       <Sidebar />
       {drawer && <button type="button" class="scrim" aria-label={t('hideSidebar')} onClick={() => changeUi({ drawer: false })} />}
-      <div class="content">
+      <div class="content" inert={drawer && narrow.matches}>
         <TopBar />
         <div class="work">
-          <main id="main" tabIndex={-1}>
+          <main id="main" tabIndex={-1} inert={panel && narrow.matches}>
             {view === 'chat' ? <ChatView /> : <CardsView />}
           </main>
           {panel && <SettingsPanel />}
@@ -76,7 +76,7 @@ function useKeys(): void {
       const control = event.ctrlKey || event.metaKey;
       const key = event.key.toLowerCase();
       const done = () => event.preventDefault();
-      if (control && event.shiftKey && key === 'n') return done(), startNew();
+      if (control && event.shiftKey && (key === 'n' || key === 'o')) return done(), startNew();
       if (control && !event.shiftKey && key === 'k') return done(), focusSearch();
       if (control && !event.shiftKey && key === 'b') return done(), toggleSidebar();
       if (control && key === '.') return done(), changeUi({ panel: !ui.get().panel });

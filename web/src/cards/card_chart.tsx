@@ -15,7 +15,8 @@ interface Hover {
   step: Step | undefined;
 }
 
-const kCalmMs = 500; // between two pictures when motion is not wanted
+const kFrameMs = 30; // between two pictures: the machine may be the one that runs the model
+const kCalmMs = 500; // when motion is not wanted, or nothing moves
 
 export function CardChart(props: {
   feed: CardFeed;
@@ -58,7 +59,8 @@ export function CardChart(props: {
     let lastDrawn = 0;
     const draw = (now: number) => {
       frame = requestAnimationFrame(draw);
-      if (now - lastDrawn < (still.matches ? kCalmMs : view.paused ? 100 : 0)) return;
+      const empty = feed.timeline.latest < feed.now() - view.length;
+      if (now - lastDrawn < (still.matches || (empty && !view.paused) ? kCalmMs : kFrameMs)) return;
       lastDrawn = now;
       const scale = devicePixelRatio || 1;
       const width = element.clientWidth;

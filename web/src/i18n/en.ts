@@ -204,6 +204,7 @@ export const en = {
   keySend: 'Send',
   keyLine: 'New line',
   keyStop: 'Stop the answer',
+  newChatToo: 'New chat, in Chrome and Edge',
   keySidebar: 'Sidebar',
   keyPaste: 'Paste a picture',
   keyPause: 'Pause and go on',

@@ -26,6 +26,7 @@ const kKeys: [string[], Key][] = [
   [['Shift', 'Enter'], 'keyLine'],
   [['Esc'], 'keyStop'],
   [['Ctrl', 'Shift', 'N'], 'newChat'],
+  [['Ctrl', 'Shift', 'O'], 'newChatToo'], // Chromium keeps the first for itself
   [['Ctrl', 'K'], 'search'],
   [['Ctrl', 'B'], 'keySidebar'],
   [['Ctrl', '.'], 'settings'],
