@@ -53,7 +53,14 @@ export class CardTrack {
     return n & (CardTrack.kCapacity - 1);
   }
 
-  add(begin: number, duration: number, wait: number, operator: number, layer: number, step: number): void {
+  add(
+    begin: number,
+    duration: number,
+    wait: number,
+    operator: number,
+    layer: number,
+    step: number,
+  ): void {
     const at = this.slot(this.count++);
     this.begin[at] = begin;
     this.duration[at] = duration;
@@ -127,7 +134,14 @@ export class Timeline {
     }
     const layerIds = layers.map((name) => this.layers.id(name));
     for (const [rank, operator, layer, begin, duration, wait] of spans) {
-      this.tracks[rank]?.add(event.begin_us + begin, duration, wait, operators[operator] ?? 0, layerIds[layer] ?? 0, step.step);
+      this.tracks[rank]?.add(
+        event.begin_us + begin,
+        duration,
+        wait,
+        operators[operator] ?? 0,
+        layerIds[layer] ?? 0,
+        step.step,
+      );
     }
   }
 

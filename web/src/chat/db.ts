@@ -70,7 +70,9 @@ function indexed(database: IDBDatabase): Database {
     },
     deleteConversation: (id) => run('conversations', 'readwrite', (store) => store.delete(id)),
     picture: async (id) => {
-      const found = await run<StoredPicture | undefined>('pictures', 'readonly', (store) => store.get(id));
+      const found = await run<StoredPicture | undefined>('pictures', 'readonly', (store) =>
+        store.get(id),
+      );
       return found?.blob ?? null;
     },
     putPicture: async (picture) => {

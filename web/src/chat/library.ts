@@ -63,7 +63,10 @@ export function putConversation(conversation: Conversation): void {
   library.set((now) => ({ ...now, all: { ...now.all, [conversation.id]: conversation } }));
   lastPut.set(conversation.id, ++clock);
   if (!unsaved.has(conversation.id)) {
-    unsaved.set(conversation.id, setTimeout(() => save(conversation.id), kSaveAfterMs));
+    unsaved.set(
+      conversation.id,
+      setTimeout(() => save(conversation.id), kSaveAfterMs),
+    );
   }
 }
 
@@ -108,11 +111,17 @@ export async function removeAll(): Promise<void> {
 
 /// Conversations whose title or messages contain every word of `text`, the latest first.
 export function search(all: Record<string, Conversation>, text: string): Conversation[] {
-  const words = text.toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const words = text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '');
   return Object.values(all)
     .filter((conversation) => {
       if (words.length === 0) return true;
-      const haystack = [conversation.title, ...Object.values(conversation.messages).map((m) => m.text)]
+      const haystack = [
+        conversation.title,
+        ...Object.values(conversation.messages).map((m) => m.text),
+      ]
         .join('\n')
         .toLowerCase();
       return words.every((word) => haystack.includes(word));
@@ -167,8 +176,10 @@ export async function exportConversations(ids: string[]): Promise<Archive> {
 export async function importConversations(text: string): Promise<number> {
   const archive = readArchive(text);
   const pictureIds: Record<string, string> = {};
-  for (const [id, url] of Object.entries(archive.pictures)) pictureIds[id] = await addPicture(blobOf(url));
-  for (const conversation of archive.conversations) putConversation(withNewIds(conversation, pictureIds));
+  for (const [id, url] of Object.entries(archive.pictures))
+    pictureIds[id] = await addPicture(blobOf(url));
+  for (const conversation of archive.conversations)
+    putConversation(withNewIds(conversation, pictureIds));
   flush();
   return archive.conversations.length;
 }

@@ -86,9 +86,20 @@ function KeyDialog({ onClose }: { onClose: () => void }) {
         }}
       >
         <label for={id}>{t('keyLabel')}</label>
-        <input id={id} type="password" autocomplete="off" spellcheck={false} value={value} onInput={(event) => setValue(event.currentTarget.value)} />
+        <input
+          id={id}
+          type="password"
+          autocomplete="off"
+          spellcheck={false}
+          value={value}
+          onInput={(event) => setValue(event.currentTarget.value)}
+        />
         <label class="check">
-          <input type="checkbox" checked={remember} onChange={(event) => setRemember(event.currentTarget.checked)} />
+          <input
+            type="checkbox"
+            checked={remember}
+            onChange={(event) => setRemember(event.currentTarget.checked)}
+          />
           <span>{t('rememberKey')}</span>
         </label>
         <p class="hint">{t('keyHint')}</p>
