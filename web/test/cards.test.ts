@@ -111,3 +111,11 @@ test('lanes and times', () => {
   assert.equal(laneAt(1e5, 2), null);
   assert.deepEqual([5e6, 27700, 154, 1.25e6].map(timeText), ['5 s', '27.7 ms', '154 µs', '1.25 s']);
 });
+
+test('spans may come in any order', () => {
+  const timeline = timelineOf(0);
+  const one = step(1, 1000);
+  timeline.add({ ...one, spans: one.spans.reverse() });
+  assert.equal(timeline.find(0, 1020, 0)?.operator, 'matmul');
+  assert.equal(timeline.find(1, 1060, 0)?.operator, 'matmul_all_reduce');
+});

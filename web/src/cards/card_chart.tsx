@@ -15,7 +15,8 @@ interface Hover {
   step: Step | undefined;
 }
 
-const kFrameMs = 30; // between two pictures: the machine may be the one that runs the model
+const kFrameMs = 30; // between two pictures
+const kRestFactor = 6; // rest this much longer than drawing took: the machine may run the model too
 const kCalmMs = 500; // when motion is not wanted, or nothing moves
 
 export function CardChart(props: {
@@ -57,10 +58,12 @@ export function CardChart(props: {
     const still = matchMedia('(prefers-reduced-motion: reduce)');
     let frame = 0;
     let lastDrawn = 0;
+    let restMs = kFrameMs;
     const draw = (now: number) => {
       frame = requestAnimationFrame(draw);
       const empty = feed.timeline.latest < feed.now() - view.length;
-      if (now - lastDrawn < (still.matches || (empty && !view.paused) ? kCalmMs : kFrameMs)) return;
+      const calm = still.matches || (empty && !view.paused);
+      if (now - lastDrawn < (calm ? kCalmMs : restMs)) return;
       lastDrawn = now;
       const scale = devicePixelRatio || 1;
       const width = element.clientWidth;
@@ -78,6 +81,7 @@ export function CardChart(props: {
         { width, height, scale },
         looks[isDark() ? 'dark' : 'light'],
       );
+      restMs = Math.max(kFrameMs, kRestFactor * (performance.now() - now));
       if (!view.paused && pointer.current) look(pointer.current);
     };
     frame = requestAnimationFrame(draw);

@@ -35,7 +35,7 @@ export interface Span {
 
 /// The spans of one card, the latest kCapacity of them, in the order of time.
 export class CardTrack {
-  static readonly kCapacity = 1 << 16;
+  static readonly kCapacity = 1 << 17;
   readonly begin = new Float64Array(CardTrack.kCapacity);
   readonly duration = new Float32Array(CardTrack.kCapacity);
   readonly wait = new Float32Array(CardTrack.kCapacity);
@@ -133,6 +133,8 @@ export class Timeline {
       this.kinds.push(kindNames.indexOf(kindOf(this.operators.names[id]!)));
     }
     const layerIds = layers.map((name) => this.layers.id(name));
+    // The tracks are searched by time, in whatever order the ranks' spans were gathered.
+    spans.sort((a, b) => a[3] - b[3]);
     for (const [rank, operator, layer, begin, duration, wait] of spans) {
       this.tracks[rank]?.add(
         event.begin_us + begin,

@@ -143,13 +143,11 @@ test(
   { skip: onlyFake },
   async () => {
     chat = await openPage();
-    await chat.page
-      .locator('input[multiple]')
-      .setInputFiles({
-        name: 'broken.png',
-        mimeType: 'image/png',
-        buffer: Buffer.from('not a picture'),
-      });
+    await chat.page.locator('input[multiple]').setInputFiles({
+      name: 'broken.png',
+      mimeType: 'image/png',
+      buffer: Buffer.from('not a picture'),
+    });
     await chat.page.getByText('broken.png cannot be read as a picture').waitFor();
     await chat.drop(Array.from({ length: 5 }, (_, i) => picture(`p${i}.png`)));
     await chat.page.getByText('at most 4 pictures').waitFor();
@@ -219,13 +217,11 @@ test('history: search, rename, delete, export and import', { skip: onlyFake }, a
     64,
   );
 
-  await page
-    .locator('input[accept*="json"]')
-    .setInputFiles({
-      name: 'x.json',
-      mimeType: 'application/json',
-      buffer: Buffer.from('{"format":1}'),
-    });
+  await page.locator('input[accept*="json"]').setInputFiles({
+    name: 'x.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from('{"format":1}'),
+  });
   await page.getByText('This file cannot be imported. /format').waitFor();
 });
 
