@@ -21,18 +21,29 @@ export function App() {
   useKeys();
   return (
     <div class={`app ${shown ? 'with-sidebar' : ''} ${drawer ? 'with-drawer' : ''}`}>
-      <a class="skip-link" href="#main" onClick={(event) => {
-        event.preventDefault();
-        document.querySelector<HTMLElement>('#main')?.focus();
-      }}>
+      <a
+        class="skip-link"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          document.querySelector<HTMLElement>('#main')?.focus();
+        }}
+      >
         {t('skip')}
       </a>
       <Sidebar />
-      {drawer && <button type="button" class="scrim" aria-label={t('hideSidebar')} onClick={() => changeUi({ drawer: false })} />}
-      <div class="content">
+      {drawer && (
+        <button
+          type="button"
+          class="scrim"
+          aria-label={t('hideSidebar')}
+          onClick={() => changeUi({ drawer: false })}
+        />
+      )}
+      <div class="content" inert={drawer && narrow.matches}>
         <TopBar />
         <div class="work">
-          <main id="main" tabIndex={-1}>
+          <main id="main" tabIndex={-1} inert={panel && narrow.matches}>
             {view === 'chat' ? <ChatView /> : <CardsView />}
           </main>
           {panel && <SettingsPanel />}
@@ -66,7 +77,8 @@ function useAddress(): void {
   useEffect(() => {
     if (!ready) return;
     const hash = view === 'cards' ? '#cards' : openId === null ? '' : `#c/${openId}`;
-    if (hash !== location.hash) history.pushState(null, '', hash === '' ? location.pathname + location.search : hash);
+    if (hash !== location.hash)
+      history.pushState(null, '', hash === '' ? location.pathname + location.search : hash);
   }, [ready, view, openId]);
 }
 
@@ -76,15 +88,15 @@ function useKeys(): void {
       const control = event.ctrlKey || event.metaKey;
       const key = event.key.toLowerCase();
       const done = () => event.preventDefault();
-      if (control && event.shiftKey && key === 'n') return done(), startNew();
-      if (control && !event.shiftKey && key === 'k') return done(), focusSearch();
-      if (control && !event.shiftKey && key === 'b') return done(), toggleSidebar();
-      if (control && key === '.') return done(), changeUi({ panel: !ui.get().panel });
-      if (control && key === '/') return done(), changeUi({ dialog: 'help' });
+      if (control && event.shiftKey && (key === 'n' || key === 'o')) return (done(), startNew());
+      if (control && !event.shiftKey && key === 'k') return (done(), focusSearch());
+      if (control && !event.shiftKey && key === 'b') return (done(), toggleSidebar());
+      if (control && key === '.') return (done(), changeUi({ panel: !ui.get().panel }));
+      if (control && key === '/') return (done(), changeUi({ dialog: 'help' }));
       if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
         const { openId } = library.get();
-        if (openId !== null && isRunning(openId)) return done(), stop(openId);
-        if (ui.get().drawer) return done(), changeUi({ drawer: false });
+        if (openId !== null && isRunning(openId)) return (done(), stop(openId));
+        if (ui.get().drawer) return (done(), changeUi({ drawer: false }));
       }
       return undefined;
     };

@@ -12,7 +12,8 @@ import './styles/controls.css';
 import './styles/markdown.css';
 import './styles/cards.css';
 
-const writeLanguage = (now: Language) => (document.documentElement.lang = now === 'zh' ? 'zh-CN' : 'en');
+const writeLanguage = (now: Language) =>
+  (document.documentElement.lang = now === 'zh' ? 'zh-CN' : 'en');
 writeLanguage(language.get());
 language.subscribe(writeLanguage);
 applyTheme(theme.get());

@@ -27,17 +27,26 @@ function timelineOf(steps: number): Timeline {
 
 test('time by operator and card', () => {
   const { operators, busy, wait } = summarize(timelineOf(10), 0, 1000, 3000);
-  assert.deepEqual(operators.map((row) => [row.operator, row.calls, row.time, row.wait]), [
-    ['matmul_all_reduce', 10, 600, 100],
-    ['matmul', 10, 400, 0],
-  ]);
+  assert.deepEqual(
+    operators.map((row) => [row.operator, row.calls, row.time, row.wait]),
+    [
+      ['matmul_all_reduce', 10, 600, 100],
+      ['matmul', 10, 400, 0],
+    ],
+  );
   assert.equal(busy, 0.45);
   assert.equal(wait, 0.05);
 });
 
 test('only what lies in the window counts', () => {
   const { operators } = summarize(timelineOf(10), 0, 1020, 1060);
-  assert.deepEqual(operators.map((row) => [row.operator, row.time]), [['matmul', 20], ['matmul_all_reduce', 20]]);
+  assert.deepEqual(
+    operators.map((row) => [row.operator, row.time]),
+    [
+      ['matmul', 20],
+      ['matmul_all_reduce', 20],
+    ],
+  );
   assert.deepEqual(summarize(timelineOf(10), 0, 1100, 1200).operators, []);
   assert.deepEqual(summarize(timelineOf(1), 5, 0, 9e9).operators, []);
 });
@@ -72,13 +81,25 @@ test('another server begins at its own time', () => {
 
 test('spans that make no sense are left out', () => {
   const timeline = timelineOf(0);
-  timeline.add({ ...step(1, 0), spans: [[9, 0, 0, 0, 1, 0], [-1, 0, 0, 0, 1, 0], [0, 77, 99, 0, 5, 50]] });
+  timeline.add({
+    ...step(1, 0),
+    spans: [
+      [9, 0, 0, 0, 1, 0],
+      [-1, 0, 0, 0, 1, 0],
+      [0, 77, 99, 0, 5, 50],
+    ],
+  });
   assert.equal(timeline.tracks[0]!.count, 1);
   assert.equal(timeline.find(0, 2, 0)?.wait, 5);
 });
 
 test('operators have kinds', () => {
-  for (const [name, kind] of [['matmul', 'matmul'], ['paged_attention', 'attention'], ['new_all_reduce', 'reduce'], ['zzz', 'other']]) {
+  for (const [name, kind] of [
+    ['matmul', 'matmul'],
+    ['paged_attention', 'attention'],
+    ['new_all_reduce', 'reduce'],
+    ['zzz', 'other'],
+  ]) {
     assert.equal(kindOf(name!), kind);
   }
   assert.ok(kindNames.includes(kindOf('top_k')));
@@ -89,4 +110,12 @@ test('lanes and times', () => {
   assert.equal(laneAt(2, 2), null);
   assert.equal(laneAt(1e5, 2), null);
   assert.deepEqual([5e6, 27700, 154, 1.25e6].map(timeText), ['5 s', '27.7 ms', '154 µs', '1.25 s']);
+});
+
+test('spans may come in any order', () => {
+  const timeline = timelineOf(0);
+  const one = step(1, 1000);
+  timeline.add({ ...one, spans: one.spans.reverse() });
+  assert.equal(timeline.find(0, 1020, 0)?.operator, 'matmul');
+  assert.equal(timeline.find(1, 1060, 0)?.operator, 'matmul_all_reduce');
 });

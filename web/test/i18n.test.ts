@@ -27,8 +27,12 @@ test('Chinese texts are Chinese, with Chinese punctuation', () => {
 });
 
 test('every text is used', () => {
-  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => /\.tsx?$/.test(name) && !name.startsWith('i18n'));
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => /\.tsx?$/.test(name) && !name.startsWith('i18n'),
+  );
   const code = files.map((name) => readFileSync(join(source, name), 'utf8')).join('\n');
-  const unused = Object.keys(en).filter((key) => !code.includes(`'${key}'`) && !key.endsWith('_hint'));
+  const unused = Object.keys(en).filter(
+    (key) => !code.includes(`'${key}'`) && !key.endsWith('_hint'),
+  );
   assert.deepEqual(unused, []);
 });

@@ -45,7 +45,8 @@ test('growing by any steps gives the blocks of the whole text', () => {
   for (const size of [1, 2, 3, 5, 11, 40]) {
     const splitter = new BlockSplitter();
     let blocks = splitter.update('');
-    for (let at = 0; at < long.length; at += size) blocks = splitter.update(long.slice(0, at + size));
+    for (let at = 0; at < long.length; at += size)
+      blocks = splitter.update(long.slice(0, at + size));
     assert.equal(blocks.map(blockHtml).join(''), whole, `steps of ${size}`);
   }
 });
@@ -88,7 +89,10 @@ test('foreign tags are shown, not used', () => {
 });
 
 test('a picture becomes a link', () => {
-  assert.equal(html('![what](https://example.com/?q="x)'), '<p><a href="https://example.com/?q=&#34;x">what</a></p>\n');
+  assert.equal(
+    html('![what](https://example.com/?q="x)'),
+    '<p><a href="https://example.com/?q=&#34;x">what</a></p>\n',
+  );
 });
 
 test('escaping', () => {

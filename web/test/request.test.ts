@@ -12,11 +12,21 @@ afterEach(() => {
 
 test('what is left empty is not sent', () => {
   const body = chatBody([{ role: 'user', content: 'hi' }], kNoSettings, false) as any;
-  assert.deepEqual(Object.keys(body).sort(), ['messages', 'return_progress', 'stream', 'stream_options']);
+  assert.deepEqual(Object.keys(body).sort(), [
+    'messages',
+    'return_progress',
+    'stream',
+    'stream_options',
+  ]);
 });
 
 test('sampling, format and continuation', () => {
-  const settings = { ...kNoSettings, sampling: { temperature: 0, seed: 7 }, format: 'json_schema' as const, schema: '{"type":"object"}' };
+  const settings = {
+    ...kNoSettings,
+    sampling: { temperature: 0, seed: 7 },
+    format: 'json_schema' as const,
+    schema: '{"type":"object"}',
+  };
   const body = chatBody([], settings, true) as any;
   assert.equal(body.temperature, 0);
   assert.equal(body.seed, 7);
@@ -29,13 +39,19 @@ test('sampling, format and continuation', () => {
 test('settings out of anything', () => {
   assert.deepEqual(acceptSettings(null), kNoSettings);
   assert.deepEqual(acceptSettings('x'), kNoSettings);
-  const found = { sampling: { temperature: 9, top_p: 0.5, top_k: 1.5, seed: '1', evil: 3 }, format: 'xml', system: 4, shrink: 1 };
+  const found = {
+    sampling: { temperature: 9, top_p: 0.5, top_k: 1.5, seed: '1', evil: 3 },
+    format: 'xml',
+    system: 4,
+    shrink: 1,
+  };
   assert.deepEqual(acceptSettings(found), { ...kNoSettings, sampling: { top_p: 0.5 } });
   assert.equal(new Set(samplingFields.map((field) => field.name)).size, samplingFields.length);
 });
 
 function answerWith(body: string, init: ResponseInit = {}) {
-  globalThis.fetch = async () => new Response(body, { headers: { 'x-request-id': 'req-1' }, ...init });
+  globalThis.fetch = async () =>
+    new Response(body, { headers: { 'x-request-id': 'req-1' }, ...init });
 }
 
 async function collect(): Promise<ChatEvent[]> {
@@ -52,7 +68,10 @@ test('a whole answer', async () => {
       'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}\n\ndata: [DONE]\n\n',
   );
   const events = await collect();
-  assert.deepEqual(events.map((event) => event.kind), ['open', 'progress', 'text', 'finish', 'usage']);
+  assert.deepEqual(
+    events.map((event) => event.kind),
+    ['open', 'progress', 'text', 'finish', 'usage'],
+  );
 });
 
 async function failureOf() {
@@ -67,25 +86,50 @@ async function failureOf() {
 }
 
 test('an error status', async () => {
-  const error = { message: 'The queue is full.', type: 'overloaded', param: 'messages', code: 'queue_full' };
-  answerWith(JSON.stringify({ error }), { status: 429, headers: { 'x-request-id': 'req-2', 'retry-after': '2', 'retry-after-ms': '1500' } });
+  const error = {
+    message: 'The queue is full.',
+    type: 'overloaded',
+    param: 'messages',
+    code: 'queue_full',
+  };
+  answerWith(JSON.stringify({ error }), {
+    status: 429,
+    headers: { 'x-request-id': 'req-2', 'retry-after': '2', 'retry-after-ms': '1500' },
+  });
   const { failure } = await failureOf();
   assert.deepEqual(failure, {
-    ...{ kind: 'http', status: 429, message: 'The queue is full.', type: 'overloaded', code: 'queue_full' },
+    ...{
+      kind: 'http',
+      status: 429,
+      message: 'The queue is full.',
+      type: 'overloaded',
+      code: 'queue_full',
+    },
     ...{ param: 'messages', requestId: 'req-2', retryAfterMs: 1500 },
   });
 });
 
 test('an error that is not ours', async () => {
   answerWith('<h1>Bad gateway</h1>', { status: 502, headers: {} });
-  assert.deepEqual((await failureOf()).failure, { kind: 'http', status: 502, message: '<h1>Bad gateway</h1>' });
+  assert.deepEqual((await failureOf()).failure, {
+    kind: 'http',
+    status: 502,
+    message: '<h1>Bad gateway</h1>',
+  });
 });
 
 test('an error after the 200', async () => {
-  answerWith('data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: {"error":{"message":"rank 1 died","code":"internal_error"}}\n\n');
+  answerWith(
+    'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: {"error":{"message":"rank 1 died","code":"internal_error"}}\n\n',
+  );
   const { events, failure } = await failureOf();
   assert.equal(events.at(-1)?.kind, 'text');
-  assert.deepEqual(failure, { kind: 'stream', message: 'rank 1 died', code: 'internal_error', requestId: 'req-1' });
+  assert.deepEqual(failure, {
+    kind: 'stream',
+    message: 'rank 1 died',
+    code: 'internal_error',
+    requestId: 'req-1',
+  });
 });
 
 test('a stream that just ends, and one that is no JSON', async () => {
@@ -106,10 +150,42 @@ function jpegWith(orientation: number, little: boolean): Uint8Array {
     return little ? bytes.reverse() : bytes;
   };
   const order = little ? [0x49, 0x49] : [0x4d, 0x4d];
-  const entry = [...number(274, 2), ...number(3, 2), ...number(1, 4), ...number(orientation, 2), 0, 0];
-  const tiff = [...order, ...number(42, 2), ...number(8, 4), ...number(1, 2), ...entry, ...number(0, 4)];
+  const entry = [
+    ...number(274, 2),
+    ...number(3, 2),
+    ...number(1, 4),
+    ...number(orientation, 2),
+    0,
+    0,
+  ];
+  const tiff = [
+    ...order,
+    ...number(42, 2),
+    ...number(8, 4),
+    ...number(1, 2),
+    ...entry,
+    ...number(0, 4),
+  ];
   const exif = [0x45, 0x78, 0x69, 0x66, 0, 0, ...tiff];
-  return Uint8Array.from([0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xe1, 0, exif.length + 2, ...exif, 0xff, 0xda, 0, 2]);
+  return Uint8Array.from([
+    0xff,
+    0xd8,
+    0xff,
+    0xe0,
+    0,
+    4,
+    1,
+    2,
+    0xff,
+    0xe1,
+    0,
+    exif.length + 2,
+    ...exif,
+    0xff,
+    0xda,
+    0,
+    2,
+  ]);
 }
 
 test('EXIF orientations', () => {

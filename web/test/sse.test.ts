@@ -36,7 +36,10 @@ test('a stream cut once, at every place', () => {
 
 test('a stream letter by letter', () => {
   const parser = new SseParser();
-  assert.deepEqual([...stream].flatMap((letter) => parser.push(letter)), expected);
+  assert.deepEqual(
+    [...stream].flatMap((letter) => parser.push(letter)),
+    expected,
+  );
 });
 
 test('bytes of any size, also inside a letter', async () => {
@@ -44,7 +47,8 @@ test('bytes of any size, also inside a letter', async () => {
   for (const size of [1, 2, 3, 7, 64, bytes.length]) {
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
-        for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size));
+        for (let at = 0; at < bytes.length; at += size)
+          controller.enqueue(bytes.slice(at, at + size));
         controller.close();
       },
     });

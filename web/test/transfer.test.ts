@@ -8,10 +8,21 @@ const png = 'data:image/png;base64,iVBORw0KGgo=';
 function conversation(): tree.Conversation {
   let c = { ...tree.newConversation('be brief', 1000), title: 'A “title”', titled: true };
   const picture = { id: 'pic1', name: 'a.png', width: 4, height: 3, bytes: 8 };
-  const question = tree.newMessage(c, { parent: null, role: 'user', text: 'what?', pictures: [picture] }, 1000);
+  const question = tree.newMessage(
+    c,
+    { parent: null, role: 'user', text: 'what?', pictures: [picture] },
+    1000,
+  );
   c = tree.withMessage(c, question) as typeof c;
-  const answer = tree.newMessage(c, { parent: question.id, role: 'assistant', text: 'that.\n图' }, 1000);
-  const stats = { usage: { prompt_tokens: 9, completion_tokens: 2, total_tokens: 11 }, firstTokenMs: 12.5 };
+  const answer = tree.newMessage(
+    c,
+    { parent: question.id, role: 'assistant', text: 'that.\n图' },
+    1000,
+  );
+  const stats = {
+    usage: { prompt_tokens: 9, completion_tokens: 2, total_tokens: 11 },
+    firstTokenMs: 12.5,
+  };
   return tree.withMessage(c, { ...answer, finish: 'stop', stats });
 }
 
@@ -78,7 +89,8 @@ test('unknown fields are left behind', () => {
 });
 
 test('__proto__ as a key is only a key', () => {
-  const text = '{"format":"cardloom-conversations","version":1,"pictures":{},"conversations":[{"id":"a","title":"","created":1,"updated":1,"system":"","messages":{"__proto__":{}}}]}';
+  const text =
+    '{"format":"cardloom-conversations","version":1,"pictures":{},"conversations":[{"id":"a","title":"","created":1,"updated":1,"system":"","messages":{"__proto__":{}}}]}';
   assert.throws(() => readArchive(text), ArchiveError);
   assert.equal(({} as any).id, undefined);
 });

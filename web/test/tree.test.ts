@@ -4,7 +4,12 @@ import * as tree from '../src/chat/tree.ts';
 
 type Conversation = tree.Conversation;
 
-function add(conversation: Conversation, parent: string | null, role: 'user' | 'assistant', text: string): [Conversation, string] {
+function add(
+  conversation: Conversation,
+  parent: string | null,
+  role: 'user' | 'assistant',
+  text: string,
+): [Conversation, string] {
   const message = tree.newMessage(conversation, { parent, role, text }, 1000);
   return [tree.withMessage(conversation, message), message.id];
 }
@@ -33,7 +38,12 @@ test('choosing a sibling shows its own branch, as it was left', () => {
   const { c, q2, a2 } = branched();
   const back = tree.withChosen(c, q2);
   assert.deepEqual(texts(tree.pathOf(back)), ['one', 'first', 'two', 'second again']);
-  assert.deepEqual(texts(tree.pathOf(tree.withChosen(back, a2))), ['one', 'first', 'two', 'second']);
+  assert.deepEqual(texts(tree.pathOf(tree.withChosen(back, a2))), [
+    'one',
+    'first',
+    'two',
+    'second',
+  ]);
 });
 
 test('siblings are in the order of their making, even in one millisecond', () => {
@@ -57,7 +67,10 @@ test('removing a branch removes what is below it', () => {
 test('changes do not touch the conversation before', () => {
   const { c, a3 } = branched();
   const before = JSON.stringify(c);
-  const failed = tree.withChange(c, a3, { failure: { kind: 'network', message: 'gone' }, finish: 'stop' });
+  const failed = tree.withChange(c, a3, {
+    failure: { kind: 'network', message: 'gone' },
+    finish: 'stop',
+  });
   assert.equal(JSON.stringify(c), before);
   const again = tree.withoutOutcome(failed, a3).messages[a3]!;
   assert.ok(!('failure' in again) && !('finish' in again));

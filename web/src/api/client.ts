@@ -29,7 +29,12 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
   if (key !== '') headers.set('authorization', `Bearer ${key}`);
   let response: Response;
   try {
-    response = await fetch(path, { ...init, headers, cache: 'no-store', credentials: 'same-origin' });
+    response = await fetch(path, {
+      ...init,
+      headers,
+      cache: 'no-store',
+      credentials: 'same-origin',
+    });
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new ApiError({ kind: 'network', message: String((error as Error).message ?? error) });

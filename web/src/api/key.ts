@@ -29,7 +29,8 @@ export function writeKey(value: string, remember: boolean): void {
   try {
     localStorage.removeItem(kName);
     sessionStorage.removeItem(kName);
-    if (value.trim() !== '') (remember ? localStorage : sessionStorage).setItem(kName, value.trim());
+    if (value.trim() !== '')
+      (remember ? localStorage : sessionStorage).setItem(kName, value.trim());
   } catch {
     // Storage is off: the key lives as long as the page.
   }

@@ -32,7 +32,8 @@ export class SseParser {
 
   private line(line: string, events: SseEvent[]): void {
     if (line === '') {
-      if (this.data.length > 0) events.push({ event: this.event || 'message', data: this.data.join('\n') });
+      if (this.data.length > 0)
+        events.push({ event: this.event || 'message', data: this.data.join('\n') });
       this.event = '';
       this.data = [];
       return;

@@ -70,8 +70,7 @@ export interface Props {
 }
 
 export type ContentPart =
-  | { type: 'text'; text: string }
-  | { type: 'image_url'; image_url: { url: string } };
+  { type: 'text'; text: string } | { type: 'image_url'; image_url: { url: string } };
 
 export interface ApiMessage {
   role: 'system' | 'user' | 'assistant';

@@ -26,7 +26,10 @@ export function createStore<T>(initial: T): Store<T> {
 }
 
 /// The part of the store that `select` picks; the component renders again when that part changes.
-export function useStore<T, P = T>(store: Store<T>, select: (value: T) => P = (v) => v as unknown as P): P {
+export function useStore<T, P = T>(
+  store: Store<T>,
+  select: (value: T) => P = (v) => v as unknown as P,
+): P {
   const picked = select(store.get());
   const [, redraw] = useState(0);
   const last = useRef({ picked, select });

@@ -15,7 +15,9 @@ interface Hover {
   step: Step | undefined;
 }
 
-const kCalmMs = 500; // between two pictures when motion is not wanted
+const kFrameMs = 30; // between two pictures
+const kRestFactor = 6; // rest this much longer than drawing took: the machine may run the model too
+const kCalmMs = 500; // when motion is not wanted, or nothing moves
 
 export function CardChart(props: {
   feed: CardFeed;
@@ -56,17 +58,30 @@ export function CardChart(props: {
     const still = matchMedia('(prefers-reduced-motion: reduce)');
     let frame = 0;
     let lastDrawn = 0;
+    let restMs = kFrameMs;
     const draw = (now: number) => {
       frame = requestAnimationFrame(draw);
-      if (now - lastDrawn < (still.matches ? kCalmMs : view.paused ? 100 : 0)) return;
+      const empty = feed.timeline.latest < feed.now() - view.length;
+      const calm = still.matches || (empty && !view.paused);
+      if (now - lastDrawn < (calm ? kCalmMs : restMs)) return;
       lastDrawn = now;
       const scale = devicePixelRatio || 1;
       const width = element.clientWidth;
-      if (element.width !== Math.round(width * scale) || element.height !== Math.round(height * scale)) {
+      if (
+        element.width !== Math.round(width * scale) ||
+        element.height !== Math.round(height * scale)
+      ) {
         element.width = Math.round(width * scale);
         element.height = Math.round(height * scale);
       }
-      drawTimeline(context, feed.timeline, windowNow(), { width, height, scale }, looks[isDark() ? 'dark' : 'light']);
+      drawTimeline(
+        context,
+        feed.timeline,
+        windowNow(),
+        { width, height, scale },
+        looks[isDark() ? 'dark' : 'light'],
+      );
+      restMs = Math.max(kFrameMs, kRestFactor * (performance.now() - now));
       if (!view.paused && pointer.current) look(pointer.current);
     };
     frame = requestAnimationFrame(draw);
@@ -85,7 +100,8 @@ export function CardChart(props: {
       '+': () => zoom(0.5, 0.5),
       '=': () => zoom(0.5, 0.5),
       '-': () => zoom(2, 0.5),
-      ArrowLeft: () => change({ paused: true, end: (view.paused ? view.end : feed.now()) - view.length / 5 }),
+      ArrowLeft: () =>
+        change({ paused: true, end: (view.paused ? view.end : feed.now()) - view.length / 5 }),
       ArrowRight: () => view.paused && change({ end: view.end + view.length / 5 }),
     };
     const move = moves[event.key];
@@ -97,14 +113,27 @@ export function CardChart(props: {
     <div class="chart">
       <ul class="lane-labels" style={{ height: `${height}px` }}>
         {Array.from({ length: cards }, (_, rank) => (
-          <li key={rank} style={{ top: `${laneTop(rank, cards)}px`, height: `${laneHeight(cards)}px` }}>
+          <li
+            key={rank}
+            style={{ top: `${laneTop(rank, cards)}px`, height: `${laneHeight(cards)}px` }}
+          >
             <strong>{t('card', { n: rank })}</strong>
-            <span>{t('busyOf', { busy: Math.round((props.summaries[rank]?.busy ?? 0) * 100) })}</span>
-            <span>{t('waitOf', { wait: Math.round((props.summaries[rank]?.wait ?? 0) * 100) })}</span>
+            <span>
+              {t('busyOf', { busy: Math.round((props.summaries[rank]?.busy ?? 0) * 100) })}
+            </span>
+            <span>
+              {t('waitOf', { wait: Math.round((props.summaries[rank]?.wait ?? 0) * 100) })}
+            </span>
           </li>
         ))}
       </ul>
-      <div class={view.paused ? 'chart-canvas paused' : 'chart-canvas'} tabIndex={0} role="group" aria-label={t('chartLabel')} onKeyDown={onKey}>
+      <div
+        class={view.paused ? 'chart-canvas paused' : 'chart-canvas'}
+        tabIndex={0}
+        role="group"
+        aria-label={t('chartLabel')}
+        onKeyDown={onKey}
+      >
         <canvas
           ref={canvas}
           role="img"
@@ -155,8 +184,12 @@ function Tip({ hover, width }: { hover: Hover; width: number }) {
       </strong>
       <span>{span.layer}</span>
       {span.wait >= 1 && <span>{t('tipWait', { wait: timeText(span.wait) })}</span>}
-      {step && <span>{t('tipStep', { step: step.step, rows: step.rows, sequences: step.sequences })}</span>}
-      {step !== undefined && step.pictures > 0 && <span>{t('tipPictures', { n: step.pictures })}</span>}
+      {step && (
+        <span>{t('tipStep', { step: step.step, rows: step.rows, sequences: step.sequences })}</span>
+      )}
+      {step !== undefined && step.pictures > 0 && (
+        <span>{t('tipPictures', { n: step.pictures })}</span>
+      )}
     </div>
   );
 }

@@ -76,7 +76,12 @@ export function CardsView() {
         <div>
           <h1>{t('cardsTitle')}</h1>
           <p class="quiet">
-            {cards && t('cardsFacts', { tp: cards.tp, threads: cards.threads_per_card ?? 1, isa: (cards.isa ?? '').toUpperCase() })}
+            {cards &&
+              t('cardsFacts', {
+                tp: cards.tp,
+                threads: cards.threads_per_card ?? 1,
+                isa: (cards.isa ?? '').toUpperCase(),
+              })}
           </p>
         </div>
         <dl class="tiles">
@@ -86,22 +91,42 @@ export function CardsView() {
         </dl>
       </header>
       <div class="cards-tools">
-        <button type="button" class="button primary" aria-pressed={view.paused} onClick={() => change({ paused: !view.paused })}>
+        <button
+          type="button"
+          class="button primary"
+          aria-pressed={view.paused}
+          onClick={() => change({ paused: !view.paused })}
+        >
           <Icon name={view.paused ? 'play' : 'pause'} size={16} />
           {t(view.paused ? 'resume' : 'pause')}
         </button>
         <div class="choice" role="group" aria-label={t('window')}>
           {kLengths.map(([length, text]) => (
-            <button key={length} type="button" aria-pressed={view.length === length} onClick={() => change({ length })}>
+            <button
+              key={length}
+              type="button"
+              aria-pressed={view.length === length}
+              onClick={() => change({ length })}
+            >
               {text}
             </button>
           ))}
         </div>
-        {view.paused && <span class="quiet">{t('window')}: {timeText(view.length)}</span>}
+        {view.paused && (
+          <span class="quiet">
+            {t('window')}: {timeText(view.length)}
+          </span>
+        )}
       </div>
       <section class="chart-panel" aria-label={t('chartLabel')}>
         {cards ? (
-          <CardChart feed={feed} cards={cards.tp} view={view} change={change} summaries={summary?.cards ?? []} />
+          <CardChart
+            feed={feed}
+            cards={cards.tp}
+            view={view}
+            change={change}
+            summaries={summary?.cards ?? []}
+          />
         ) : (
           <div class="chart-empty" />
         )}
@@ -180,7 +205,8 @@ function OperatorTable({ rank, card }: { rank: number; card: CardSummary }) {
         <caption>
           {t('card', { n: rank })}
           <span>
-            {t('busyOf', { busy: Math.round(card.busy * 100) })} · {t('waitOf', { wait: Math.round(card.wait * 100) })}
+            {t('busyOf', { busy: Math.round(card.busy * 100) })} ·{' '}
+            {t('waitOf', { wait: Math.round(card.wait * 100) })}
           </span>
         </caption>
         <thead>

@@ -17,15 +17,30 @@ export interface Look {
 }
 
 export const looks: Record<'light' | 'dark', Look> = {
-  light: { dark: false, ink: '#16211f', quiet: '#5b6866', line: '#dde4e2', lane: '#f0f3f2', step: '#c9d5d3' },
-  dark: { dark: true, ink: '#e8eeec', quiet: '#9daba8', line: '#263032', lane: '#141c1d', step: '#34464a' },
+  light: {
+    dark: false,
+    ink: '#16211f',
+    quiet: '#5b6866',
+    line: '#dde4e2',
+    lane: '#f0f3f2',
+    step: '#c9d5d3',
+  },
+  dark: {
+    dark: true,
+    ink: '#e8eeec',
+    quiet: '#9daba8',
+    line: '#263032',
+    lane: '#141c1d',
+    step: '#34464a',
+  },
 };
 
 export const kAxisHeight = 26;
 const kStepHeight = 12;
 const kStepGap = 4;
 const kLaneGap = 18;
-const kFont = '11px system-ui, sans-serif';
+const kFamily = "'Segoe UI', Roboto, 'Noto Sans', system-ui, sans-serif";
+const kFont = `11px ${kFamily}`;
 
 /// The height of one card's lane, its step strip included.
 export function laneHeight(cards: number): number {
@@ -65,7 +80,13 @@ export function drawTimeline(
     const height = laneHeight(cards);
     context.fillStyle = look.lane;
     context.beginPath();
-    context.roundRect(0, top + kStepHeight + kStepGap, size.width, height - kStepHeight - kStepGap, 6);
+    context.roundRect(
+      0,
+      top + kStepHeight + kStepGap,
+      size.width,
+      height - kStepHeight - kStepGap,
+      6,
+    );
     context.fill();
     drawSteps(context, timeline, window, size.width, top, look);
     const ops = { top: top + kStepHeight + kStepGap, height: height - kStepHeight - kStepGap };
@@ -74,7 +95,12 @@ export function drawTimeline(
 }
 
 /// Times before the right edge, at steps of 1, 2 or 5 of some unit.
-function drawAxis(context: CanvasRenderingContext2D, window: Window, size: { width: number; height: number }, look: Look): void {
+function drawAxis(
+  context: CanvasRenderingContext2D,
+  window: Window,
+  size: { width: number; height: number },
+  look: Look,
+): void {
   const span = window.to - window.from;
   const wanted = span / Math.max(3, size.width / 110);
   const unit = 10 ** Math.floor(Math.log10(wanted));
@@ -101,12 +127,23 @@ export function timeText(microseconds: number): string {
 }
 
 function trim(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1).replace(/\.0$/, '') : value.toFixed(2).replace(/\.?0+$/, '');
+  return value >= 100
+    ? value.toFixed(0)
+    : value >= 10
+      ? value.toFixed(1).replace(/\.0$/, '')
+      : value.toFixed(2).replace(/\.?0+$/, '');
 }
 
-function drawSteps(context: CanvasRenderingContext2D, timeline: Timeline, window: Window, width: number, top: number, look: Look): void {
+function drawSteps(
+  context: CanvasRenderingContext2D,
+  timeline: Timeline,
+  window: Window,
+  width: number,
+  top: number,
+  look: Look,
+): void {
   const perUs = width / (window.to - window.from);
-  context.font = '10px system-ui, sans-serif';
+  context.font = `10px ${kFamily}`;
   context.textAlign = 'left';
   context.textBaseline = 'middle';
   let painted = -1;
@@ -116,7 +153,8 @@ function drawSteps(context: CanvasRenderingContext2D, timeline: Timeline, window
     const wide = (step.end_us - step.begin_us) * perUs;
     if (x + wide < painted + 0.5) continue; // nothing of it would be seen
     painted = x + wide;
-    context.fillStyle = step.pictures > 0 ? (look.dark ? kinds.vision.dark : kinds.vision.light) : look.step;
+    context.fillStyle =
+      step.pictures > 0 ? (look.dark ? kinds.vision.dark : kinds.vision.light) : look.step;
     context.fillRect(x, top, Math.max(0.6, wide - (wide > 3 ? 1 : 0)), kStepHeight);
     if (wide > 44) {
       context.fillStyle = step.pictures > 0 ? (look.dark ? '#10181a' : '#fff') : look.ink;
@@ -124,7 +162,11 @@ function drawSteps(context: CanvasRenderingContext2D, timeline: Timeline, window
       context.beginPath();
       context.rect(x, top, wide - 3, kStepHeight);
       context.clip();
-      context.fillText(`#${step.step} · ${step.rows}`, Math.max(x, 0) + 4, top + kStepHeight / 2 + 0.5);
+      context.fillText(
+        `#${step.step} · ${step.rows}`,
+        Math.max(x, 0) + 4,
+        top + kStepHeight / 2 + 0.5,
+      );
       context.restore();
     }
   }
@@ -148,7 +190,8 @@ function drawTrack(
   const first = track.firstAfter(window.from);
   let last = first;
   while (last < track.count && track.begin[track.slot(last)]! < window.to) ++last;
-  if (last - first > width / 3) drawDense(context, timeline, track, first, last, window, width, lane, look, hatch);
+  if (last - first > width / 3)
+    drawDense(context, timeline, track, first, last, window, width, lane, look, hatch);
   else drawSingle(context, timeline, track, first, last, window, width, lane, look, hatch);
 }
 
@@ -188,9 +231,17 @@ function drawSingle(
       context.clip();
       context.fillStyle = look.dark ? '#0c1213' : '#fff';
       const left = Math.max(x, 0) + 6;
-      context.fillText(timeline.operators.names[track.operator[at]!] ?? '', left, lane.top + lane.height / 2 - 7);
+      context.fillText(
+        timeline.operators.names[track.operator[at]!] ?? '',
+        left,
+        lane.top + lane.height / 2 - 7,
+      );
       context.globalAlpha = 0.8;
-      context.fillText(timeline.layers.names[track.layer[at]!] ?? '', left, lane.top + lane.height / 2 + 8);
+      context.fillText(
+        timeline.layers.names[track.layer[at]!] ?? '',
+        left,
+        lane.top + lane.height / 2 + 8,
+      );
       context.restore();
     }
   }
@@ -238,7 +289,15 @@ function drawDense(
   }
 }
 
-function spread(sums: Float32Array, layers: number, layer: number, begin: number, end: number, perColumn: number, columns: number): void {
+function spread(
+  sums: Float32Array,
+  layers: number,
+  layer: number,
+  begin: number,
+  end: number,
+  perColumn: number,
+  columns: number,
+): void {
   const firstColumn = Math.max(0, Math.floor(begin / perColumn));
   const lastColumn = Math.min(columns - 1, Math.floor(end / perColumn));
   for (let column = firstColumn; column <= lastColumn; ++column) {

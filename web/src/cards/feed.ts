@@ -26,14 +26,17 @@ export class CardFeed {
   /// The server's time now, as near as the stream tells; behind by `lag`, so that a step that has
   /// just ended is complete when it comes into view.
   now(lag = 200_000): number {
-    return this.offset === null ? this.timeline.latest : performance.now() * 1000 - this.offset - lag;
+    return this.offset === null
+      ? this.timeline.latest
+      : performance.now() * 1000 - this.offset - lag;
   }
 
   private async connect(waitMs: number): Promise<void> {
     let nextWait = Math.min(waitMs * 1.6, 10_000);
     try {
       const response = await request('v1/cards/events', { signal: this.abort.signal });
-      if (!response.headers.get('content-type')?.startsWith('text/event-stream')) throw new NotOffered();
+      if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
+        throw new NotOffered();
       if (response.body) {
         for await (const { event, data } of readEvents(response.body)) {
           if (this.abort.signal.aborted) return;
@@ -46,7 +49,8 @@ export class CardFeed {
       if (isAbort(error) || this.abort.signal.aborted) return;
       const status = error instanceof ApiError ? error.failure.status : undefined;
       if (status === 401 || status === 403) this.state.set('key');
-      else if (status === 404 || status === 501 || error instanceof NotOffered) return this.state.set('none');
+      else if (status === 404 || status === 501 || error instanceof NotOffered)
+        return this.state.set('none');
       else this.state.set('lost');
     }
     setTimeout(() => {

@@ -35,7 +35,7 @@ export interface Span {
 
 /// The spans of one card, the latest kCapacity of them, in the order of time.
 export class CardTrack {
-  static readonly kCapacity = 1 << 16;
+  static readonly kCapacity = 1 << 17;
   readonly begin = new Float64Array(CardTrack.kCapacity);
   readonly duration = new Float32Array(CardTrack.kCapacity);
   readonly wait = new Float32Array(CardTrack.kCapacity);
@@ -53,7 +53,14 @@ export class CardTrack {
     return n & (CardTrack.kCapacity - 1);
   }
 
-  add(begin: number, duration: number, wait: number, operator: number, layer: number, step: number): void {
+  add(
+    begin: number,
+    duration: number,
+    wait: number,
+    operator: number,
+    layer: number,
+    step: number,
+  ): void {
     const at = this.slot(this.count++);
     this.begin[at] = begin;
     this.duration[at] = duration;
@@ -126,8 +133,17 @@ export class Timeline {
       this.kinds.push(kindNames.indexOf(kindOf(this.operators.names[id]!)));
     }
     const layerIds = layers.map((name) => this.layers.id(name));
+    // The tracks are searched by time, in whatever order the ranks' spans were gathered.
+    spans.sort((a, b) => a[3] - b[3]);
     for (const [rank, operator, layer, begin, duration, wait] of spans) {
-      this.tracks[rank]?.add(event.begin_us + begin, duration, wait, operators[operator] ?? 0, layerIds[layer] ?? 0, step.step);
+      this.tracks[rank]?.add(
+        event.begin_us + begin,
+        duration,
+        wait,
+        operators[operator] ?? 0,
+        layerIds[layer] ?? 0,
+        step.step,
+      );
     }
   }
 

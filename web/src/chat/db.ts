@@ -4,6 +4,7 @@ import type { Conversation } from './tree.ts';
 export interface StoredPicture {
   id: string;
   blob: Blob;
+  added: number;
 }
 
 /// The browser's own database: conversations and the pictures they name. Where there is none (some
@@ -16,6 +17,8 @@ export interface Database {
   picture(id: string): Promise<Blob | null>;
   putPicture(picture: StoredPicture): Promise<void>;
   deletePictures(ids: Iterable<string>): Promise<void>;
+  /// Deletes pictures added before `before` that no conversation uses.
+  deleteUnused(used: Set<string>, before: number): Promise<void>;
 }
 
 const kName = 'cardloom';
@@ -67,7 +70,9 @@ function indexed(database: IDBDatabase): Database {
     },
     deleteConversation: (id) => run('conversations', 'readwrite', (store) => store.delete(id)),
     picture: async (id) => {
-      const found = await run<StoredPicture | undefined>('pictures', 'readonly', (store) => store.get(id));
+      const found = await run<StoredPicture | undefined>('pictures', 'readonly', (store) =>
+        store.get(id),
+      );
       return found?.blob ?? null;
     },
     putPicture: async (picture) => {
@@ -76,6 +81,19 @@ function indexed(database: IDBDatabase): Database {
     deletePictures: async (ids) => {
       await run('pictures', 'readwrite', (store) => {
         for (const id of ids) store.delete(id);
+        return null;
+      });
+    },
+    deleteUnused: async (used, before) => {
+      await run('pictures', 'readwrite', (store) => {
+        const asked = store.openCursor();
+        asked.onsuccess = () => {
+          const cursor = asked.result;
+          if (!cursor) return;
+          const { id, added } = cursor.value as StoredPicture;
+          if (!used.has(id) && added < before) cursor.delete();
+          cursor.continue();
+        };
         return null;
       });
     },
@@ -95,5 +113,6 @@ function inMemory(): Database {
     deletePictures: async (ids) => {
       for (const id of ids) pictures.delete(id);
     },
+    deleteUnused: () => Promise.resolve(),
   };
 }

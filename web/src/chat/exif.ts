@@ -3,14 +3,16 @@
 export function exifOrientation(jpeg: Uint8Array): number {
   const view = new DataView(jpeg.buffer, jpeg.byteOffset, jpeg.byteLength);
   if (view.byteLength < 4 || view.getUint16(0) !== 0xffd8) return 1;
-  for (let at = 2; at + 4 <= view.byteLength; ) {
+  for (let at = 2; at + 4 <= view.byteLength;) {
     const marker = view.getUint16(at);
     if ((marker & 0xff00) !== 0xff00 || marker === 0xffda) return 1; // the picture's data begins
     const length = view.getUint16(at + 2);
     if (length < 2) return 1;
     if (marker === 0xffe1 && at + 10 <= view.byteLength && view.getUint32(at + 4) === 0x45786966) {
       const end = Math.min(at + 2 + length, view.byteLength);
-      return tiffOrientation(new DataView(view.buffer, view.byteOffset + at + 10, Math.max(0, end - at - 10)));
+      return tiffOrientation(
+        new DataView(view.buffer, view.byteOffset + at + 10, Math.max(0, end - at - 10)),
+      );
     }
     at += 2 + length;
   }

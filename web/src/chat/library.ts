@@ -18,6 +18,10 @@ let database: Database;
 const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('cardloom');
 const unsaved = new Map<string, ReturnType<typeof setTimeout>>();
 const pictureUrls = new Map<string, Promise<string | null>>();
+/// When a conversation was last put by this tab, counted in puts and reads.
+const lastPut = new Map<string, number>();
+let clock = 0;
+const kDraftMs = 24 * 3600 * 1000; // how long a picture that was never sent may wait in some tab
 const kSaveAfterMs = 700; // a streaming answer changes every frame; the database need not
 
 export async function loadLibrary(): Promise<void> {
@@ -25,14 +29,22 @@ export async function loadLibrary(): Promise<void> {
   await reload();
   if (channel) channel.onmessage = () => void reload();
   addEventListener('pagehide', () => flush());
+  await database.deleteUnused(usedPictures(), Date.now() - kDraftMs).catch(() => undefined);
+}
+
+function usedPictures(): Set<string> {
+  return new Set(Object.values(library.get().all).flatMap((one) => [...pictureIdsOf(one)]));
 }
 
 async function reload(): Promise<void> {
+  const began = ++clock;
   const found = await database.conversations();
   library.set((now) => {
     const all = Object.fromEntries(found.map((one) => [one.id, one]));
-    // What this tab is still writing is newer than what the database has.
-    for (const id of unsaved.keys()) if (now.all[id]) all[id] = now.all[id];
+    // What this tab is writing is newer than what the database had when it was asked.
+    for (const [id, mine] of Object.entries(now.all)) {
+      if (unsaved.has(id) || (lastPut.get(id) ?? 0) > began) all[id] = mine;
+    }
     const openId = now.openId !== null && all[now.openId] ? now.openId : null;
     return { ready: true, kept: database.kept, all, openId };
   });
@@ -49,8 +61,12 @@ export function conversationOf(id: string): Conversation | undefined {
 /// Puts a new or changed conversation; it is saved soon.
 export function putConversation(conversation: Conversation): void {
   library.set((now) => ({ ...now, all: { ...now.all, [conversation.id]: conversation } }));
+  lastPut.set(conversation.id, ++clock);
   if (!unsaved.has(conversation.id)) {
-    unsaved.set(conversation.id, setTimeout(() => save(conversation.id), kSaveAfterMs));
+    unsaved.set(
+      conversation.id,
+      setTimeout(() => save(conversation.id), kSaveAfterMs),
+    );
   }
 }
 
@@ -84,7 +100,7 @@ export async function removeConversation(id: string): Promise<void> {
     return { ...now, all, openId: now.openId === id ? null : now.openId };
   });
   await database.deleteConversation(id);
-  const used = new Set(Object.values(library.get().all).flatMap((one) => [...pictureIdsOf(one)]));
+  const used = usedPictures();
   await database.deletePictures([...pictureIdsOf(gone)].filter((picture) => !used.has(picture)));
   channel?.postMessage(id);
 }
@@ -95,11 +111,17 @@ export async function removeAll(): Promise<void> {
 
 /// Conversations whose title or messages contain every word of `text`, the latest first.
 export function search(all: Record<string, Conversation>, text: string): Conversation[] {
-  const words = text.toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const words = text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '');
   return Object.values(all)
     .filter((conversation) => {
       if (words.length === 0) return true;
-      const haystack = [conversation.title, ...Object.values(conversation.messages).map((m) => m.text)]
+      const haystack = [
+        conversation.title,
+        ...Object.values(conversation.messages).map((m) => m.text),
+      ]
         .join('\n')
         .toLowerCase();
       return words.every((word) => haystack.includes(word));
@@ -109,7 +131,7 @@ export function search(all: Record<string, Conversation>, text: string): Convers
 
 export async function addPicture(blob: Blob): Promise<string> {
   const id = newId();
-  await database.putPicture({ id, blob });
+  await database.putPicture({ id, blob, added: Date.now() });
   pictureUrls.set(id, Promise.resolve(URL.createObjectURL(blob)));
   return id;
 }
@@ -154,8 +176,10 @@ export async function exportConversations(ids: string[]): Promise<Archive> {
 export async function importConversations(text: string): Promise<number> {
   const archive = readArchive(text);
   const pictureIds: Record<string, string> = {};
-  for (const [id, url] of Object.entries(archive.pictures)) pictureIds[id] = await addPicture(blobOf(url));
-  for (const conversation of archive.conversations) putConversation(withNewIds(conversation, pictureIds));
+  for (const [id, url] of Object.entries(archive.pictures))
+    pictureIds[id] = await addPicture(blobOf(url));
+  for (const conversation of archive.conversations)
+    putConversation(withNewIds(conversation, pictureIds));
   flush();
   return archive.conversations.length;
 }

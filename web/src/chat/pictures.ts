@@ -31,14 +31,25 @@ export async function preparePicture(file: File, limits: PictureLimits): Promise
   const source = await decode(file);
   const { width, height } = source;
   const name = file.name || 'picture';
-  const scale = Math.min(1, limits.maxSide / Math.max(width, height), Math.sqrt(limits.maxPixels / (width * height)));
-  const turned = file.type === 'image/jpeg' && exifOrientation(new Uint8Array(await file.slice(0, 1 << 18).arrayBuffer())) !== 1;
+  const scale = Math.min(
+    1,
+    limits.maxSide / Math.max(width, height),
+    Math.sqrt(limits.maxPixels / (width * height)),
+  );
+  const turned =
+    file.type === 'image/jpeg' &&
+    exifOrientation(new Uint8Array(await file.slice(0, 1 << 18).arrayBuffer())) !== 1;
   if (kServerTypes.has(file.type) && !turned && scale === 1 && file.size <= limits.maxBytes) {
     return { name, blob: file.slice(0, file.size, file.type), width, height };
   }
   const type = file.type === 'image/jpeg' ? 'image/jpeg' : 'image/png';
   for (let factor = scale, tries = 0; tries < 6; factor *= 0.75, ++tries) {
-    const drawn = await draw(source, Math.max(1, Math.floor(width * factor)), Math.max(1, Math.floor(height * factor)), type);
+    const drawn = await draw(
+      source,
+      Math.max(1, Math.floor(width * factor)),
+      Math.max(1, Math.floor(height * factor)),
+      type,
+    );
     if (drawn.blob.size <= limits.maxBytes) return { name, ...drawn };
   }
   throw new PictureError('tooLarge');
@@ -61,7 +72,12 @@ async function decode(file: File): Promise<Drawable> {
   }
 }
 
-async function draw(source: Drawable, width: number, height: number, type: string): Promise<Omit<PreparedPicture, 'name'>> {
+async function draw(
+  source: Drawable,
+  width: number,
+  height: number,
+  type: string,
+): Promise<Omit<PreparedPicture, 'name'>> {
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;

@@ -3,7 +3,14 @@ import { chatBody, streamChat, type ChatEvent } from '../api/chat.ts';
 import { ApiError, isAbort, type Failure } from '../api/client.ts';
 import { look, server } from '../api/status.ts';
 import type { ApiMessage, ContentPart, PromptProgress } from '../api/types.ts';
-import { changeConversation, conversationOf, flush, openConversation, pictureDataUrl, putConversation } from './library.ts';
+import {
+  changeConversation,
+  conversationOf,
+  flush,
+  openConversation,
+  pictureDataUrl,
+  putConversation,
+} from './library.ts';
 import { settings } from './settings.ts';
 import * as tree from './tree.ts';
 
@@ -96,7 +103,10 @@ async function run(conversationId: string, messageId: string, continues: boolean
   const stats: tree.AnswerStats = {};
   try {
     const messages = await apiMessages(conversationId, messageId, continues);
-    for await (const event of streamChat(chatBody(messages, settings.get(), continues), abort.signal)) {
+    for await (const event of streamChat(
+      chatBody(messages, settings.get(), continues),
+      abort.signal,
+    )) {
       if (event.kind === 'text') text.add(event.text);
       if (event.kind === 'finish') finish = event.reason;
       if (event.kind === 'usage') {
@@ -174,18 +184,25 @@ class FrameText {
     const piece = this.text;
     this.text = '';
     changeConversation(this.conversationId, (now) =>
-      tree.withChange(now, this.messageId, { text: (now.messages[this.messageId]?.text ?? '') + piece }),
+      tree.withChange(now, this.messageId, {
+        text: (now.messages[this.messageId]?.text ?? '') + piece,
+      }),
     );
   }
 }
 
 /// The branch above `messageId` as the API wants it, with the pictures' bytes; `continues` puts the
 /// answer so far at its end.
-async function apiMessages(conversationId: string, messageId: string, continues: boolean): Promise<ApiMessage[]> {
+async function apiMessages(
+  conversationId: string,
+  messageId: string,
+  continues: boolean,
+): Promise<ApiMessage[]> {
   const conversation = conversationOf(conversationId);
   if (!conversation) return [];
   const messages: ApiMessage[] = [];
-  if (conversation.system.trim() !== '') messages.push({ role: 'system', content: conversation.system });
+  if (conversation.system.trim() !== '')
+    messages.push({ role: 'system', content: conversation.system });
   for (const message of tree.ancestorsOf(conversation, messageId)) {
     if (message.id === messageId && !continues) continue;
     if (message.role === 'assistant' && message.text === '') continue; // it failed before a word
@@ -199,7 +216,8 @@ async function contentOf(message: tree.Message): Promise<ApiMessage['content']> 
   const parts: ContentPart[] = [];
   for (const picture of message.pictures) {
     const url = await pictureDataUrl(picture.id);
-    if (url === null) throw new Error(`The picture ${picture.name} is no longer stored in this browser.`);
+    if (url === null)
+      throw new Error(`The picture ${picture.name} is no longer stored in this browser.`);
     parts.push({ type: 'image_url', image_url: { url } });
   }
   if (message.text !== '') parts.push({ type: 'text', text: message.text });

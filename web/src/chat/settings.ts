@@ -44,14 +44,23 @@ export interface Settings {
   shrink: boolean; // large pictures before they are sent
 }
 
-export const kNoSettings: Settings = { system: '', sampling: {}, format: 'text', schema: '', shrink: false };
+export const kNoSettings: Settings = {
+  system: '',
+  sampling: {},
+  format: 'text',
+  schema: '',
+  shrink: false,
+};
 
 /// Settings out of anything: what is missing or out of range is left out.
 export function acceptSettings(found: unknown): Settings {
-  const from = (typeof found === 'object' && found !== null ? found : {}) as Record<string, unknown>;
-  const given = (typeof from['sampling'] === 'object' && from['sampling'] !== null
-    ? from['sampling']
-    : {}) as Record<string, unknown>;
+  const from = (typeof found === 'object' && found !== null ? found : {}) as Record<
+    string,
+    unknown
+  >;
+  const given = (
+    typeof from['sampling'] === 'object' && from['sampling'] !== null ? from['sampling'] : {}
+  ) as Record<string, unknown>;
   const sampling: Settings['sampling'] = {};
   for (const field of samplingFields) {
     const value = given[field.name];

@@ -61,7 +61,10 @@ export function readArchive(text: string): Archive {
 }
 
 /// The same conversation under new ids, so that importing twice never overwrites anything.
-export function withNewIds(conversation: Conversation, pictureIds: Record<string, string>): Conversation {
+export function withNewIds(
+  conversation: Conversation,
+  pictureIds: Record<string, string>,
+): Conversation {
   const ids: Record<string, string> = { root: 'root' };
   for (const id of Object.keys(conversation.messages)) ids[id] = newId();
   const messages: Record<string, Message> = {};
@@ -71,7 +74,10 @@ export function withNewIds(conversation: Conversation, pictureIds: Record<string
       ...message,
       id,
       parent: message.parent === null ? null : ids[message.parent]!,
-      pictures: message.pictures.map((picture) => ({ ...picture, id: pictureIds[picture.id] ?? picture.id })),
+      pictures: message.pictures.map((picture) => ({
+        ...picture,
+        id: pictureIds[picture.id] ?? picture.id,
+      })),
     };
   }
   const chosen: Record<string, string> = {};
@@ -86,12 +92,16 @@ function conversationAt(found: unknown, place: string): Conversation {
   const messages: Record<string, Message> = {};
   for (const [id, one] of Object.entries(objectAt(from['messages'], `${place}/messages`))) {
     const message = messageAt(one, `${place}/messages/${id}`);
-    if (message.id !== id) throw new ArchiveError(`${place}/messages/${id}/id`, 'must be its own key');
+    if (message.id !== id)
+      throw new ArchiveError(`${place}/messages/${id}/id`, 'must be its own key');
     messages[id] = message;
   }
   for (const message of Object.values(messages)) {
     if (message.parent !== null && !messages[message.parent]) {
-      throw new ArchiveError(`${place}/messages/${message.id}/parent`, 'must be a message of the conversation');
+      throw new ArchiveError(
+        `${place}/messages/${message.id}/parent`,
+        'must be a message of the conversation',
+      );
     }
   }
   const chosen: Record<string, string> = {};

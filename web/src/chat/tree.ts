@@ -80,7 +80,8 @@ export function pathOf(conversation: Conversation): Message[] {
     const siblings = children.get(at);
     if (!siblings) return path;
     siblings.sort((a, b) => a.created - b.created);
-    const next = siblings.find((message) => message.id === conversation.chosen[at]) ?? siblings.at(-1)!;
+    const next =
+      siblings.find((message) => message.id === conversation.chosen[at]) ?? siblings.at(-1)!;
     path.push(next);
     children.delete(at); // a cycle in an imported file would otherwise never end
     at = next.id;
@@ -91,7 +92,7 @@ export function pathOf(conversation: Conversation): Message[] {
 export function ancestorsOf(conversation: Conversation, id: string): Message[] {
   const path: Message[] = [];
   const seen = new Set<string>();
-  for (let at = conversation.messages[id]; at && !seen.has(at.id); ) {
+  for (let at = conversation.messages[id]; at && !seen.has(at.id);) {
     seen.add(at.id);
     path.unshift(at);
     at = at.parent === null ? undefined : conversation.messages[at.parent];
@@ -109,10 +110,17 @@ export function withMessage(conversation: Conversation, message: Message): Conve
   };
 }
 
-export function withChange(conversation: Conversation, id: string, change: Partial<Message>): Conversation {
+export function withChange(
+  conversation: Conversation,
+  id: string,
+  change: Partial<Message>,
+): Conversation {
   const message = conversation.messages[id];
   if (!message) return conversation;
-  return { ...conversation, messages: { ...conversation.messages, [id]: { ...message, ...change } } };
+  return {
+    ...conversation,
+    messages: { ...conversation.messages, [id]: { ...message, ...change } },
+  };
 }
 
 /// With the failure of `id` forgotten, for a second try in the same place.
@@ -132,7 +140,7 @@ export function withChosen(conversation: Conversation, id: string): Conversation
 /// Without `id` and everything below it.
 export function withoutBranch(conversation: Conversation, id: string): Conversation {
   const gone = new Set([id]);
-  for (let size = 0; size !== gone.size; ) {
+  for (let size = 0; size !== gone.size;) {
     size = gone.size;
     for (const message of Object.values(conversation.messages)) {
       if (message.parent !== null && gone.has(message.parent)) gone.add(message.id);
@@ -140,9 +148,13 @@ export function withoutBranch(conversation: Conversation, id: string): Conversat
   }
   return {
     ...conversation,
-    messages: Object.fromEntries(Object.entries(conversation.messages).filter(([key]) => !gone.has(key))),
+    messages: Object.fromEntries(
+      Object.entries(conversation.messages).filter(([key]) => !gone.has(key)),
+    ),
     chosen: Object.fromEntries(
-      Object.entries(conversation.chosen).filter(([parent, child]) => !gone.has(parent) && !gone.has(child)),
+      Object.entries(conversation.chosen).filter(
+        ([parent, child]) => !gone.has(parent) && !gone.has(child),
+      ),
     ),
   };
 }
@@ -155,9 +167,14 @@ export interface NewMessage {
 }
 
 /// `created` is unique within the conversation, so that siblings have one order.
-export function newMessage(conversation: Conversation, from: NewMessage, now = Date.now()): Message {
+export function newMessage(
+  conversation: Conversation,
+  from: NewMessage,
+  now = Date.now(),
+): Message {
   let created = now;
-  for (const message of Object.values(conversation.messages)) created = Math.max(created, message.created + 1);
+  for (const message of Object.values(conversation.messages))
+    created = Math.max(created, message.created + 1);
   return {
     id: newId(),
     parent: from.parent,
@@ -170,7 +187,11 @@ export function newMessage(conversation: Conversation, from: NewMessage, now = D
 
 /// What a conversation is called until somebody names it: the first line of the first question.
 export function titleFrom(text: string): string {
-  const line = text.split('\n').find((part) => part.trim() !== '')?.trim() ?? '';
+  const line =
+    text
+      .split('\n')
+      .find((part) => part.trim() !== '')
+      ?.trim() ?? '';
   const letters = Array.from(line);
   return letters.length <= 60 ? line : `${letters.slice(0, 59).join('').trimEnd()}…`;
 }

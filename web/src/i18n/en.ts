@@ -36,7 +36,8 @@ export const en = {
   hideSidebar: 'Hide the sidebar',
   noHistory: 'Conversations will appear here. They stay in this browser.',
   nothingFound: 'Nothing found.',
-  notKept: 'This browser does not let the page store anything: conversations are lost when it is closed.',
+  notKept:
+    'This browser does not let the page store anything: conversations are lost when it is closed.',
   untitled: 'Untitled',
   today: 'Today',
   yesterday: 'Yesterday',
@@ -91,7 +92,8 @@ export const en = {
   pictureUnreadable: '{name} cannot be read as a picture.',
   context: 'Context used',
   contextUsed: '{used} of {context} tokens',
-  contextHint: 'In the conversation: {used} tokens. In what you are about to send: {coming}. The model holds {context}.',
+  contextHint:
+    'In the conversation: {used} tokens. In what you are about to send: {coming}. The model holds {context}.',
   pictureTokens: 'pictures: {n} × {tokens}',
 
   messages: 'Messages',
@@ -150,7 +152,8 @@ export const en = {
   forgetKey: 'Forget the key',
   keyLabel: 'Key of this server',
   rememberKey: 'Remember it in this browser',
-  keyHint: 'Without this the key is forgotten when the tab is closed. It is sent to this server only.',
+  keyHint:
+    'Without this the key is forgotten when the tab is closed. It is sent to this server only.',
 
   systemPrompt: 'System prompt',
   systemHint: 'You are a helpful assistant.',
@@ -163,7 +166,8 @@ export const en = {
   slider: 'slider',
   range: 'Between {min} and {max}.',
   temperature: 'Temperature',
-  temperature_hint: 'Higher values make the answer more varied, 0 always takes the likeliest token.',
+  temperature_hint:
+    'Higher values make the answer more varied, 0 always takes the likeliest token.',
   top_p: 'Top p',
   top_p_hint: 'Only the likeliest tokens that together have this probability.',
   top_k: 'Top k',
@@ -204,12 +208,14 @@ export const en = {
   keySend: 'Send',
   keyLine: 'New line',
   keyStop: 'Stop the answer',
+  newChatToo: 'New chat, in Chrome and Edge',
   keySidebar: 'Sidebar',
   keyPaste: 'Paste a picture',
   keyPause: 'Pause and go on',
   keyPan: 'Move in time, when paused',
   keyZoom: 'Shorter or longer window',
-  privacy: 'Conversations and pictures are stored in this browser only and sent to this server only.',
+  privacy:
+    'Conversations and pictures are stored in this browser only and sent to this server only.',
 
   cardsTitle: 'What the cards do',
   cardsFacts: 'cards: {tp} · threads a card: {threads} · {isa}',

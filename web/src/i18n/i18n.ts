@@ -55,7 +55,8 @@ export function duration(milliseconds: number): string {
 
 export function bytes(count: number): string {
   const lang = language.get();
-  if (count < 1024 * 1024) return `${Math.max(1, Math.round(count / 1024)).toLocaleString(lang)} KiB`;
+  if (count < 1024 * 1024)
+    return `${Math.max(1, Math.round(count / 1024)).toLocaleString(lang)} KiB`;
   return `${(count / (1024 * 1024)).toLocaleString(lang, { maximumFractionDigits: 1 })} MiB`;
 }
 

@@ -205,6 +205,7 @@ export const zh: Record<keyof typeof en, string> = {
   keySend: '发送',
   keyLine: '换行',
   keyStop: '停止回答',
+  newChatToo: '新对话（Chrome 与 Edge）',
   keySidebar: '侧栏',
   keyPaste: '粘贴图片',
   keyPause: '暂停与继续',

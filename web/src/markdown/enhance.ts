@@ -40,7 +40,10 @@ function typeset(root: HTMLElement): void {
 }
 
 function typesetOne(loaded: Katex, formula: HTMLElement): void {
-  formula.innerHTML = loaded.texToHtml(formula.dataset['tex'] ?? '', formula.dataset['display'] === '1');
+  formula.innerHTML = loaded.texToHtml(
+    formula.dataset['tex'] ?? '',
+    formula.dataset['display'] === '1',
+  );
 }
 
 function dressCode(pre: HTMLPreElement, finished: boolean, labels: EnhanceLabels): void {

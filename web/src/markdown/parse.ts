@@ -8,12 +8,16 @@ const kInlineMath = [
   // A dollar is also money: none of "$5 and $6", so no space inside and no digit behind.
   /^\$((?!\s)(?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)/,
 ];
-const kBlockMath = [/^ {0,3}\\\[([\s\S]+?)\\\][ \t]*(?:\n+|$)/, /^ {0,3}\$\$([\s\S]+?)\$\$[ \t]*(?:\n+|$)/];
+const kBlockMath = [
+  /^ {0,3}\\\[([\s\S]+?)\\\][ \t]*(?:\n+|$)/,
+  /^ {0,3}\$\$([\s\S]+?)\$\$[ \t]*(?:\n+|$)/,
+];
 
 function mathToken(type: string, rules: RegExp[], source: string): Tokens.Generic | undefined {
   for (const rule of rules) {
     const found = rule.exec(source);
-    if (found) return { type, raw: found[0], tex: found[1]!.trim(), display: found[0].startsWith('$$') };
+    if (found)
+      return { type, raw: found[0], tex: found[1]!.trim(), display: found[0].startsWith('$$') };
   }
   return undefined;
 }
@@ -93,7 +97,10 @@ export class BlockSplitter {
       if (i < firstOpen) this.head += token.raw;
       // Not from open blocks: half an address would stay, because the first definition holds.
       if (i < firstOpen && token.type === 'def') {
-        this.links[String(token['tag'])] ??= { href: String(token['href']), title: token['title'] as string };
+        this.links[String(token['tag'])] ??= {
+          href: String(token['href']),
+          title: token['title'] as string,
+        };
       }
       if (token.type === 'space') return;
       (i < firstOpen ? this.finished : blocks).push({ raw: token.raw, token });

@@ -37,7 +37,10 @@ export function CameraDialog({ onClose }: { onClose: () => void }) {
     canvas.getContext('2d')?.drawImage(from, 0, 0);
     canvas.toBlob(
       (blob) => {
-        if (blob) void addFiles(library.get().openId, [new File([blob], 'camera.jpg', { type: 'image/jpeg' })]);
+        if (blob)
+          void addFiles(library.get().openId, [
+            new File([blob], 'camera.jpg', { type: 'image/jpeg' }),
+          ]);
         onClose();
       },
       'image/jpeg',
@@ -46,7 +49,11 @@ export function CameraDialog({ onClose }: { onClose: () => void }) {
   };
   return (
     <Dialog title={t('camera')} class="camera" onClose={onClose}>
-      {state === 'refused' ? <p>{t('cameraRefused')}</p> : <video ref={video} autoplay muted playsInline />}
+      {state === 'refused' ? (
+        <p>{t('cameraRefused')}</p>
+      ) : (
+        <video ref={video} autoplay muted playsInline />
+      )}
       <div class="dialog-actions">
         <button type="button" class="button primary" disabled={state !== 'live'} onClick={shoot}>
           <Icon name="camera" size={16} />

@@ -12,11 +12,19 @@ import { MessageView } from './message_view.tsx';
 import { announcement } from './state.ts';
 
 export function ChatView() {
-  const conversation = useStore(library, (now) => (now.openId === null ? undefined : now.all[now.openId]));
+  const conversation = useStore(library, (now) =>
+    now.openId === null ? undefined : now.all[now.openId],
+  );
   const ready = useStore(library, (now) => now.ready);
   return (
     <div class="chat">
-      {conversation ? <Messages key={conversation.id} conversation={conversation} /> : ready ? <Welcome /> : <div class="messages" />}
+      {conversation ? (
+        <Messages key={conversation.id} conversation={conversation} />
+      ) : ready ? (
+        <Welcome />
+      ) : (
+        <div class="messages" />
+      )}
       <div class="composer-place">
         <Composer />
       </div>
@@ -85,7 +93,9 @@ function Messages({ conversation }: { conversation: Conversation }) {
           icon="down"
           class="to-end"
           label={t('toEnd')}
-          onClick={() => scroller.current?.scrollTo({ top: scroller.current.scrollHeight, behavior: 'smooth' })}
+          onClick={() =>
+            scroller.current?.scrollTo({ top: scroller.current.scrollHeight, behavior: 'smooth' })
+          }
         />
       )}
     </div>

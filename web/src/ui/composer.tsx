@@ -5,6 +5,7 @@ import { contextTokens, imageTokens, server } from '../api/status.ts';
 import { library } from '../chat/library.ts';
 import { ask, runs, stop, usedTokens } from '../chat/session.ts';
 import { useT } from '../i18n/i18n.ts';
+import { isSendKey } from './keys.ts';
 import { addFiles, changeDraft, clearDraft, draftOf, drafts, picturesIn } from './drafts.ts';
 import { Icon, IconButton } from './icons.tsx';
 import { changeUi, narrow, toast } from './state.ts';
@@ -43,7 +44,9 @@ export function Composer() {
     >
       <Thumbnails
         pictures={draft.pictures}
-        onRemove={(gone) => changeDraft(id, { pictures: draft.pictures.filter((one) => one.id !== gone) })}
+        onRemove={(gone) =>
+          changeDraft(id, { pictures: draft.pictures.filter((one) => one.id !== gone) })
+        }
       />
       <textarea
         id="question"
@@ -54,8 +57,7 @@ export function Composer() {
         aria-label={t('ask')}
         onInput={(event) => changeDraft(id, { text: event.currentTarget.value })}
         onKeyDown={(event) => {
-          // While an input method composes Chinese, Enter chooses a word.
-          if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+          if (!isSendKey(event)) return;
           event.preventDefault();
           send();
         }}
@@ -70,11 +72,23 @@ export function Composer() {
         <PictureButtons id={id} />
         <ContextBar id={id} />
         {running ? (
-          <button type="button" class="round stop" aria-label={t('stop')} title={`${t('stop')} (Esc)`} onClick={() => id !== null && stop(id)}>
+          <button
+            type="button"
+            class="round stop"
+            aria-label={t('stop')}
+            title={`${t('stop')} (Esc)`}
+            onClick={() => id !== null && stop(id)}
+          >
             <Icon name="stop" size={20} />
           </button>
         ) : (
-          <button type="submit" class="round" aria-label={t('send')} title={`${t('send')} (Enter)`} disabled={empty}>
+          <button
+            type="submit"
+            class="round"
+            aria-label={t('send')}
+            title={`${t('send')} (Enter)`}
+            disabled={empty}
+          >
             <Icon name="send" size={20} />
           </button>
         )}
@@ -99,9 +113,30 @@ function PictureButtons({ id }: { id: string | null }) {
   };
   return (
     <div class="composer-buttons">
-      <input ref={file} type="file" accept="image/*" multiple hidden aria-label={t('addPictures')} onChange={(event) => take(event.currentTarget)} />
-      <input ref={camera} type="file" accept="image/*" capture="environment" hidden aria-label={t('camera')} onChange={(event) => take(event.currentTarget)} />
-      <IconButton icon="picture" size={20} label={t('addPictures')} onClick={() => file.current?.click()} />
+      <input
+        ref={file}
+        type="file"
+        accept="image/*"
+        multiple
+        hidden
+        aria-label={t('addPictures')}
+        onChange={(event) => take(event.currentTarget)}
+      />
+      <input
+        ref={camera}
+        type="file"
+        accept="image/*"
+        capture="environment"
+        hidden
+        aria-label={t('camera')}
+        onChange={(event) => take(event.currentTarget)}
+      />
+      <IconButton
+        icon="picture"
+        size={20}
+        label={t('addPictures')}
+        onClick={() => file.current?.click()}
+      />
       <IconButton icon="camera" size={20} label={t('camera')} onClick={openCamera} />
     </div>
   );
@@ -124,12 +159,25 @@ function ContextBar({ id }: { id: string | null }) {
   const text = t('contextUsed', { used: used + coming, context });
   const over = used + coming > context;
   return (
-    <div class={over ? 'context over' : 'context'} title={t('contextHint', { used, coming, context })}>
+    <div
+      class={over ? 'context over' : 'context'}
+      title={t('contextHint', { used, coming, context })}
+    >
       {draft.pictures.length > 0 && perPicture > 0 && (
-        <span class="context-pictures">{t('pictureTokens', { n: draft.pictures.length, tokens: perPicture })}</span>
+        <span class="context-pictures">
+          {t('pictureTokens', { n: draft.pictures.length, tokens: perPicture })}
+        </span>
       )}
       <span class="context-text">{text}</span>
-      <div class="context-bar" role="meter" aria-label={t('context')} aria-valuemin={0} aria-valuemax={context} aria-valuenow={Math.min(context, used + coming)} aria-valuetext={text}>
+      <div
+        class="context-bar"
+        role="meter"
+        aria-label={t('context')}
+        aria-valuemin={0}
+        aria-valuemax={context}
+        aria-valuenow={Math.min(context, used + coming)}
+        aria-valuetext={text}
+      >
         <span class="context-used" style={{ width: share(used) }} />
         <span class="context-coming" style={{ width: share(coming) }} />
       </div>

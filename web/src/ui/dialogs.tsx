@@ -26,6 +26,7 @@ const kKeys: [string[], Key][] = [
   [['Shift', 'Enter'], 'keyLine'],
   [['Esc'], 'keyStop'],
   [['Ctrl', 'Shift', 'N'], 'newChat'],
+  [['Ctrl', 'Shift', 'O'], 'newChatToo'], // Chromium keeps the first for itself
   [['Ctrl', 'K'], 'search'],
   [['Ctrl', 'B'], 'keySidebar'],
   [['Ctrl', '.'], 'settings'],
@@ -85,9 +86,20 @@ function KeyDialog({ onClose }: { onClose: () => void }) {
         }}
       >
         <label for={id}>{t('keyLabel')}</label>
-        <input id={id} type="password" autocomplete="off" spellcheck={false} value={value} onInput={(event) => setValue(event.currentTarget.value)} />
+        <input
+          id={id}
+          type="password"
+          autocomplete="off"
+          spellcheck={false}
+          value={value}
+          onInput={(event) => setValue(event.currentTarget.value)}
+        />
         <label class="check">
-          <input type="checkbox" checked={remember} onChange={(event) => setRemember(event.currentTarget.checked)} />
+          <input
+            type="checkbox"
+            checked={remember}
+            onChange={(event) => setRemember(event.currentTarget.checked)}
+          />
           <span>{t('rememberKey')}</span>
         </label>
         <p class="hint">{t('keyHint')}</p>

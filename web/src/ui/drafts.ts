@@ -60,7 +60,8 @@ export async function takePictures(files: Iterable<File>, already: number): Prom
 
 export async function addFiles(id: string | null, files: Iterable<File>): Promise<void> {
   const taken = await takePictures(files, draftOf(drafts.get(), id).pictures.length);
-  if (taken.length > 0) changeDraft(id, { pictures: [...draftOf(drafts.get(), id).pictures, ...taken] });
+  if (taken.length > 0)
+    changeDraft(id, { pictures: [...draftOf(drafts.get(), id).pictures, ...taken] });
 }
 
 /// The picture files that were pasted or dropped.

@@ -75,12 +75,22 @@ export function ErrorCard(props: { conversationId: string; messageId: string; fa
           </button>
         )}
         {hasText && (
-          <button type="button" class="button" disabled={busy} onClick={() => continueAnswer(conversationId, messageId)}>
+          <button
+            type="button"
+            class="button"
+            disabled={busy}
+            onClick={() => continueAnswer(conversationId, messageId)}
+          >
             <Icon name="forward" size={16} />
             {t('continue')}
           </button>
         )}
-        <button type="button" class="button primary" disabled={busy} onClick={() => retry(conversationId, messageId)}>
+        <button
+          type="button"
+          class="button primary"
+          disabled={busy}
+          onClick={() => retry(conversationId, messageId)}
+        >
           <Icon name="refresh" size={16} />
           {wait > 0 ? t('retryIn', { n: wait }) : t('retry')}
         </button>

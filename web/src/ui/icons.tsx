@@ -3,11 +3,14 @@ const kPaths = {
   plus: 'M12 5v14M5 12h14',
   search: 'M11 18a7 7 0 1 1 0-14 7 7 0 0 1 0 14ZM20 20l-4-4',
   sidebar: 'M4 7a2 2 0 0 1 2-2h12a2 2 0 0 1 2 2v10a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2ZM9.5 5v14',
-  sliders: 'M4 8h9M17 8h3M4 16h3M11 16h9M15 6a2 2 0 1 1 0 4 2 2 0 0 1 0-4ZM9 14a2 2 0 1 1 0 4 2 2 0 0 1 0-4Z',
+  sliders:
+    'M4 8h9M17 8h3M4 16h3M11 16h9M15 6a2 2 0 1 1 0 4 2 2 0 0 1 0-4ZM9 14a2 2 0 1 1 0 4 2 2 0 0 1 0-4Z',
   send: 'M12 19V6M6 11.5 12 5.5l6 6',
   stop: 'M8 8h8v8H8Z',
-  picture: 'M4 7a2 2 0 0 1 2-2h12a2 2 0 0 1 2 2v10a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2ZM4 16l4.5-4.5 3.5 3.5 3-3 5 5M15.5 9.5h.01',
-  camera: 'M4 9a2 2 0 0 1 2-2h1.8l1.4-2h5.6l1.4 2H18a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2ZM12 16a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z',
+  picture:
+    'M4 7a2 2 0 0 1 2-2h12a2 2 0 0 1 2 2v10a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2ZM4 16l4.5-4.5 3.5 3.5 3-3 5 5M15.5 9.5h.01',
+  camera:
+    'M4 9a2 2 0 0 1 2-2h1.8l1.4-2h5.6l1.4 2H18a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2ZM12 16a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z',
   copy: 'M9 9h9a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1H9a1 1 0 0 1-1-1v-9a1 1 0 0 1 1-1ZM5 15V5a1 1 0 0 1 1-1h9',
   check: 'M5 12.5 10 17 19 7',
   refresh: 'M19 12a7 7 0 1 1-2.2-5.1M19 4v4.5h-4.5',
@@ -29,7 +32,8 @@ const kPaths = {
   more: 'M6 12h.01M12 12h.01M18 12h.01',
   out: 'M12 15V4M8 8l4-4 4 4M5 15v3a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2v-3',
   in: 'M12 4v11M8 11l4 4 4-4M5 15v3a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2v-3',
-  cards: 'M4 5.5h9a1.5 1.5 0 0 1 1.5 1.5v0A1.5 1.5 0 0 1 13 8.5H4ZM9 15.5h11v3H9ZM4 12h7M14.5 12H20M17.5 7H20M4 17h2',
+  cards:
+    'M4 5.5h9a1.5 1.5 0 0 1 1.5 1.5v0A1.5 1.5 0 0 1 13 8.5H4ZM9 15.5h11v3H9ZM4 12h7M14.5 12H20M17.5 7H20M4 17h2',
   chat: 'M5 5h14a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1h-7l-4.5 3.5V16H5a1 1 0 0 1-1-1V6a1 1 0 0 1 1-1Z',
   zoomIn: 'M11 18a7 7 0 1 1 0-14 7 7 0 0 1 0 14ZM20 20l-4-4M11 8v6M8 11h6',
   zoomOut: 'M11 18a7 7 0 1 1 0-14 7 7 0 0 1 0 14ZM20 20l-4-4M8 11h6',
@@ -39,7 +43,14 @@ export type IconName = keyof typeof kPaths;
 
 export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
   return (
-    <svg class="icon" width={size} height={size} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+    <svg
+      class="icon"
+      width={size}
+      height={size}
+      viewBox="0 0 24 24"
+      aria-hidden="true"
+      focusable="false"
+    >
       <path
         d={kPaths[name]}
         fill="none"
@@ -55,7 +66,14 @@ export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
 /// A card with the warp and the weft of a loom, one over and one under the other.
 export function Logo({ size = 28 }: { size?: number }) {
   return (
-    <svg class="logo" width={size} height={size} viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+    <svg
+      class="logo"
+      width={size}
+      height={size}
+      viewBox="0 0 32 32"
+      aria-hidden="true"
+      focusable="false"
+    >
       <rect class="logo-card" x="1" y="1" width="30" height="30" rx="8.5" />
       <g fill="none" stroke-width="3.6" stroke-linecap="round">
         <path class="logo-warp" d="M11.5 5.8V16.4M11.5 25.1V26.2M20.5 5.8V6.9M20.5 15.6V26.2" />

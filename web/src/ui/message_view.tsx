@@ -10,6 +10,7 @@ import { copyText } from './clipboard.ts';
 import { picturesIn, takePictures } from './drafts.ts';
 import { ErrorCard } from './error_card.tsx';
 import { Icon, IconButton, Logo } from './icons.tsx';
+import { isSendKey } from './keys.ts';
 import { StatsLine } from './stats.tsx';
 import { Thumbnails } from './thumbnails.tsx';
 
@@ -25,14 +26,19 @@ export const MessageView = memo(
     return props.message.role === 'user' ? <Question {...props} /> : <Answer {...props} />;
   },
   (before, after) =>
-    before.message === after.message && before.last === after.last && before.siblings.join() === after.siblings.join(),
+    before.message === after.message &&
+    before.last === after.last &&
+    before.siblings.join() === after.siblings.join(),
 );
 
 function Question({ conversationId, message, siblings, last }: MessageProps) {
   const t = useT();
   const [editing, setEditing] = useState(false);
   const busy = useStore(runs, (now) => conversationId in now);
-  if (editing) return <Editor conversationId={conversationId} message={message} onDone={() => setEditing(false)} />;
+  if (editing)
+    return (
+      <Editor conversationId={conversationId} message={message} onDone={() => setEditing(false)} />
+    );
   return (
     <article class="message question" aria-label={t('you')}>
       <Thumbnails pictures={message.pictures} large />
@@ -40,9 +46,20 @@ function Question({ conversationId, message, siblings, last }: MessageProps) {
       <div class="message-actions">
         <Siblings conversationId={conversationId} message={message} siblings={siblings} />
         <CopyButton text={message.text} />
-        <IconButton icon="edit" size={16} label={t('edit')} disabled={busy} onClick={() => setEditing(true)} />
+        <IconButton
+          icon="edit"
+          size={16}
+          label={t('edit')}
+          disabled={busy}
+          onClick={() => setEditing(true)}
+        />
         {last && !busy && (
-          <IconButton icon="refresh" size={16} label={t('regenerate')} onClick={() => answer(conversationId, message.id)} />
+          <IconButton
+            icon="refresh"
+            size={16}
+            label={t('regenerate')}
+            onClick={() => answer(conversationId, message.id)}
+          />
         )}
       </div>
     </article>
@@ -61,7 +78,10 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
   };
   return (
     <article class="message question editing" aria-label={t('edit')}>
-      <Thumbnails pictures={pictures} onRemove={(id) => setPictures((now) => now.filter((one) => one.id !== id))} />
+      <Thumbnails
+        pictures={pictures}
+        onRemove={(id) => setPictures((now) => now.filter((one) => one.id !== id))}
+      />
       <textarea
         aria-label={t('edit')}
         value={text}
@@ -72,14 +92,16 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
           const files = picturesIn(event.clipboardData);
           if (files.length === 0) return;
           event.preventDefault();
-          void takePictures(files, pictures.length).then((taken) => setPictures((now) => [...now, ...taken]));
+          void takePictures(files, pictures.length).then((taken) =>
+            setPictures((now) => [...now, ...taken]),
+          );
         }}
         onKeyDown={(event) => {
           if (event.key === 'Escape') {
             event.stopPropagation();
             props.onDone();
           }
-          if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+          if (!isSendKey(event)) return;
           event.preventDefault();
           send();
         }}
@@ -104,8 +126,10 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
     return found?.messageId === message.id ? found : null;
   });
   const busy = useStore(runs, (now) => conversationId in now);
-  const cutOff = run === null && !message.failure && message.text !== '' && message.finish !== 'stop';
-  const vanished = run === null && !message.failure && message.text === '' && message.finish === undefined;
+  const cutOff =
+    run === null && !message.failure && message.text !== '' && message.finish !== 'stop';
+  const vanished =
+    run === null && !message.failure && message.text === '' && message.finish === undefined;
   return (
     <article class="message answer" aria-label={t('model')} aria-busy={run !== null}>
       <div class="answer-mark">
@@ -115,10 +139,18 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
         {message.text === '' && run && <Waiting run={run} />}
         <Markdown text={message.text} live={run !== null} />
         {message.text !== '' && run && <Speed run={run} />}
-        {message.failure && <ErrorCard conversationId={conversationId} messageId={message.id} failure={message.failure} />}
+        {message.failure && (
+          <ErrorCard
+            conversationId={conversationId}
+            messageId={message.id}
+            failure={message.failure}
+          />
+        )}
         {message.finish === 'length' && <p class="note">{t('finishLength')}</p>}
         {message.finish === 'stopped' && <p class="note">{t('finishStopped')}</p>}
-        {(vanished || (cutOff && message.finish === undefined)) && <p class="note">{t('finishCut')}</p>}
+        {(vanished || (cutOff && message.finish === undefined)) && (
+          <p class="note">{t('finishCut')}</p>
+        )}
         {run === null && (
           <div class="message-actions">
             <Siblings conversationId={conversationId} message={message} siblings={siblings} />
@@ -133,7 +165,12 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
               />
             )}
             {last && cutOff && (
-              <button type="button" class="link-button" disabled={busy} onClick={() => continueAnswer(conversationId, message.id)}>
+              <button
+                type="button"
+                class="link-button"
+                disabled={busy}
+                onClick={() => continueAnswer(conversationId, message.id)}
+              >
                 <Icon name="forward" size={16} />
                 {t('continue')}
               </button>
@@ -163,7 +200,9 @@ function Waiting({ run }: { run: Run }) {
     );
   }
   const pictures = progress.images_done < progress.images;
-  const share = pictures ? progress.images_done / progress.images : progress.tokens_done / Math.max(1, progress.tokens);
+  const share = pictures
+    ? progress.images_done / progress.images
+    : progress.tokens_done / Math.max(1, progress.tokens);
   return (
     <div class="waiting">
       <span>
@@ -171,7 +210,14 @@ function Waiting({ run }: { run: Run }) {
           ? t('readingPictures', { done: progress.images_done, all: progress.images })
           : t('readingPrompt', { done: progress.tokens_done, all: progress.tokens })}
       </span>
-      <div class="progress" role="progressbar" aria-label={t('progress')} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(100 * share)}>
+      <div
+        class="progress"
+        role="progressbar"
+        aria-label={t('progress')}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={Math.round(100 * share)}
+      >
         <span style={{ width: `${100 * share}%` }} />
       </div>
     </div>
@@ -184,8 +230,10 @@ function Speed({ run }: { run: Run }) {
   return (
     <p class="speed" aria-hidden="true">
       <span class="caret" />
-      {run.firstTokenAt !== null && t('firstTokenAfter', { time: duration(run.firstTokenAt - run.startedAt) })}
-      {seconds > 0.5 && ` · ${t('aboutTokensPerSecond', { n: decimal((run.pieces - 1) / seconds) })}`}
+      {run.firstTokenAt !== null &&
+        t('firstTokenAfter', { time: duration(run.firstTokenAt - run.startedAt) })}
+      {seconds > 0.5 &&
+        ` · ${t('aboutTokensPerSecond', { n: decimal((run.pieces - 1) / seconds) })}`}
     </p>
   );
 }
@@ -212,14 +260,27 @@ function Siblings({ conversationId, message, siblings }: Omit<MessageProps, 'las
   const busy = useStore(runs, (now) => conversationId in now);
   if (siblings.length < 2) return null;
   const at = siblings.indexOf(message.id);
-  const go = (to: number) => changeConversation(conversationId, (now) => withChosen(now, siblings[to]!));
+  const go = (to: number) =>
+    changeConversation(conversationId, (now) => withChosen(now, siblings[to]!));
   return (
     <div class="siblings" role="group" aria-label={t('versions')}>
-      <IconButton icon="left" size={16} label={t('previousVersion')} disabled={busy || at === 0} onClick={() => go(at - 1)} />
+      <IconButton
+        icon="left"
+        size={16}
+        label={t('previousVersion')}
+        disabled={busy || at === 0}
+        onClick={() => go(at - 1)}
+      />
       <span>
         {at + 1} / {siblings.length}
       </span>
-      <IconButton icon="right" size={16} label={t('nextVersion')} disabled={busy || at === siblings.length - 1} onClick={() => go(at + 1)} />
+      <IconButton
+        icon="right"
+        size={16}
+        label={t('nextVersion')}
+        disabled={busy || at === siblings.length - 1}
+        onClick={() => go(at + 1)}
+      />
     </div>
   );
 }

@@ -3,7 +3,14 @@ import { useStore } from '../base/store.ts';
 import { server } from '../api/status.ts';
 import { keyStore } from '../api/key.ts';
 import { changeConversation, library } from '../chat/library.ts';
-import { inRange, kNoSettings, samplingFields, settings, type AnswerFormat, type SamplingField } from '../chat/settings.ts';
+import {
+  inRange,
+  kNoSettings,
+  samplingFields,
+  settings,
+  type AnswerFormat,
+  type SamplingField,
+} from '../chat/settings.ts';
 import { bytes, language, useT, type Key, type Language } from '../i18n/i18n.ts';
 import { Icon, IconButton } from './icons.tsx';
 import { changeUi, theme, toast, type Theme } from './state.ts';
@@ -95,7 +102,8 @@ function SamplingRow({ field }: { field: SamplingField }) {
     setWrong(next !== undefined && !inRange(field, next));
     settings.set((now) => {
       const { [field.name]: _before, ...others } = now.sampling;
-      const kept = next !== undefined && inRange(field, next) ? { ...others, [field.name]: next } : others;
+      const kept =
+        next !== undefined && inRange(field, next) ? { ...others, [field.name]: next } : others;
       return { ...now, sampling: kept };
     });
   };
@@ -113,7 +121,9 @@ function SamplingRow({ field }: { field: SamplingField }) {
           value={value ?? field.typical}
           aria-label={`${t(field.name as Key)}, ${t('slider')}`}
           class={value === undefined ? 'unset' : ''}
-          style={{ '--fill': `${(100 * ((value ?? field.typical) - field.min)) / (field.max - field.min)}%` }}
+          style={{
+            '--fill': `${(100 * ((value ?? field.typical) - field.min)) / (field.max - field.min)}%`,
+          }}
           onInput={(event) => change(event.currentTarget.valueAsNumber)}
         />
       )}
@@ -154,7 +164,12 @@ function AnswerFormatChoice() {
       </div>
       <div class="choice" role="group" aria-label={t('format')}>
         {kFormats.map(([value, key]) => (
-          <button key={value} type="button" aria-pressed={format === value} onClick={() => settings.set((now) => ({ ...now, format: value }))}>
+          <button
+            key={value}
+            type="button"
+            aria-pressed={format === value}
+            onClick={() => settings.set((now) => ({ ...now, format: value }))}
+          >
             {t(key)}
           </button>
         ))}
@@ -170,7 +185,9 @@ function AnswerFormatChoice() {
             rows={8}
             spellcheck={false}
             value={schema}
-            placeholder={'{\n  "type": "object",\n  "properties": {\n    "objects": { "type": "array" }\n  }\n}'}
+            placeholder={
+              '{\n  "type": "object",\n  "properties": {\n    "objects": { "type": "array" }\n  }\n}'
+            }
             aria-invalid={wrong !== null}
             onInput={(event) => {
               const text = event.currentTarget.value;
@@ -202,10 +219,14 @@ function PictureSettings() {
         <h3>{t('pictures')}</h3>
       </div>
       <label class="check">
-        <input type="checkbox" checked={shrink} onChange={(event) => {
-          const on = event.currentTarget.checked;
-          settings.set((now) => ({ ...now, shrink: on }));
-        }} />
+        <input
+          type="checkbox"
+          checked={shrink}
+          onChange={(event) => {
+            const on = event.currentTarget.checked;
+            settings.set((now) => ({ ...now, shrink: on }));
+          }}
+        />
         <span>{t('shrink')}</span>
       </label>
       <p class="hint">{t('shrinkHint')}</p>
@@ -234,14 +255,25 @@ function Appearance() {
       </div>
       <div class="choice" role="group" aria-label={t('theme')}>
         {kThemes.map(([value, key]) => (
-          <button key={value} type="button" aria-pressed={nowTheme === value} onClick={() => theme.set(value)}>
+          <button
+            key={value}
+            type="button"
+            aria-pressed={nowTheme === value}
+            onClick={() => theme.set(value)}
+          >
             {t(key)}
           </button>
         ))}
       </div>
       <div class="choice" role="group" aria-label={t('language')}>
         {kLanguages.map(([value, name]) => (
-          <button key={value} type="button" lang={value} aria-pressed={nowLanguage === value} onClick={() => language.set(value)}>
+          <button
+            key={value}
+            type="button"
+            lang={value}
+            aria-pressed={nowLanguage === value}
+            onClick={() => language.set(value)}
+          >
             {name}
           </button>
         ))}
@@ -283,7 +315,10 @@ function ServerFacts() {
     ['factContext', props.context_tokens],
     ['factImage', props.image_tokens],
     ['factImages', limits.max_images],
-    ['factImageBytes', limits.max_image_bytes === undefined ? undefined : bytes(limits.max_image_bytes)],
+    [
+      'factImageBytes',
+      limits.max_image_bytes === undefined ? undefined : bytes(limits.max_image_bytes),
+    ],
   ];
   return (
     <section>

@@ -67,7 +67,9 @@ export function Sidebar() {
         />
       </div>
       <div class="history" role="region" aria-label={t('conversations')} tabIndex={0}>
-        {ready && found.length === 0 && <p class="history-empty">{text === '' ? t('noHistory') : t('nothingFound')}</p>}
+        {ready && found.length === 0 && (
+          <p class="history-empty">{text === '' ? t('noHistory') : t('nothingFound')}</p>
+        )}
         {groupByDay(found).map(([key, conversations]) => (
           <section key={key}>
             <h2>{t(key)}</h2>
@@ -131,8 +133,18 @@ function HistoryItem({ conversation }: { conversation: Conversation }) {
         <span class="history-text">{title}</span>
       </button>
       <div class="history-actions">
-        <IconButton icon="edit" size={15} label={`${t('rename')}: ${title}`} onClick={() => setRenaming(true)} />
-        <IconButton icon="out" size={15} label={`${t('export')}: ${title}`} onClick={() => void save([conversation.id])} />
+        <IconButton
+          icon="edit"
+          size={15}
+          label={`${t('rename')}: ${title}`}
+          onClick={() => setRenaming(true)}
+        />
+        <IconButton
+          icon="out"
+          size={15}
+          label={`${t('export')}: ${title}`}
+          onClick={() => void save([conversation.id])}
+        />
         <IconButton
           icon="trash"
           size={15}
@@ -172,9 +184,21 @@ function SidebarFoot({ count, ids }: { count: number; ids: string[] }) {
   return (
     <div class="sidebar-foot">
       <span class="quiet">{t('count', { n: count })}</span>
-      <input ref={file} type="file" accept=".json,application/json" hidden aria-label={t('import')} onChange={(event) => void take(event.currentTarget)} />
+      <input
+        ref={file}
+        type="file"
+        accept=".json,application/json"
+        hidden
+        aria-label={t('import')}
+        onChange={(event) => void take(event.currentTarget)}
+      />
       <IconButton icon="in" label={t('import')} onClick={() => file.current?.click()} />
-      <IconButton icon="out" label={t('exportAll')} disabled={ids.length === 0} onClick={() => void save(ids)} />
+      <IconButton
+        icon="out"
+        label={t('exportAll')}
+        disabled={ids.length === 0}
+        onClick={() => void save(ids)}
+      />
       <IconButton
         icon="trash"
         label={t('deleteAll')}
@@ -213,5 +237,7 @@ function groupByDay(conversations: Conversation[]): [Key, Conversation[]][] {
   for (const conversation of conversations) {
     groups.find(([, from]) => conversation.updated >= from)![2].push(conversation);
   }
-  return groups.filter(([, , members]) => members.length > 0).map(([key, , members]) => [key, members]);
+  return groups
+    .filter(([, , members]) => members.length > 0)
+    .map(([key, , members]) => [key, members]);
 }

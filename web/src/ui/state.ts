@@ -47,7 +47,9 @@ export function applyTheme(chosen: Theme): void {
 /// Whether the page is dark now, whoever decided it.
 export function isDark(): boolean {
   const chosen = theme.get();
-  return chosen === 'dark' || (chosen === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
+  return (
+    chosen === 'dark' || (chosen === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
+  );
 }
 
 export const narrow = matchMedia('(max-width: 860px)');

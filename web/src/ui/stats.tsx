@@ -24,14 +24,22 @@ export function StatsLine({ stats }: { stats: AnswerStats }) {
   const firstToken = timings?.first_token_ms ?? stats.firstTokenMs;
   const parts = [
     firstToken === undefined ? '' : t('firstTokenAfter', { time: duration(firstToken) }),
-    timings?.tokens_per_second ? t('tokensPerSecond', { n: decimal(timings.tokens_per_second) }) : '',
+    timings?.tokens_per_second
+      ? t('tokensPerSecond', { n: decimal(timings.tokens_per_second) })
+      : '',
     usage ? t('tokens', { n: usage.completion_tokens }) : '',
     timings?.image_encode_ms ? t('encodeTime', { time: duration(timings.image_encode_ms) }) : '',
   ].filter((part) => part !== '');
   if (parts.length === 0) return null;
   return (
     <>
-      <button type="button" class="stats-line" aria-expanded={open} onClick={() => setOpen(!open)} title={t('whereTimeWent')}>
+      <button
+        type="button"
+        class="stats-line"
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
+        title={t('whereTimeWent')}
+      >
         {parts.join(' · ')}
         <Icon name="down" size={14} />
       </button>
@@ -43,7 +51,9 @@ export function StatsLine({ stats }: { stats: AnswerStats }) {
 function Details({ stats }: { stats: AnswerStats }) {
   const t = useT();
   const { usage, timings } = stats;
-  const stages = timings ? kStages.map((stage) => ({ ...stage, ms: stage.of(timings) })).filter((stage) => stage.ms > 0) : [];
+  const stages = timings
+    ? kStages.map((stage) => ({ ...stage, ms: stage.of(timings) })).filter((stage) => stage.ms > 0)
+    : [];
   const details = usage?.prompt_tokens_details;
   const counts: [Key, number | undefined][] = [
     ['promptTokens', usage?.prompt_tokens],

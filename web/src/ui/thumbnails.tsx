@@ -43,7 +43,11 @@ export function Thumbnails(props: {
   );
 }
 
-function Thumbnail(props: { picture: PictureRef; onOpen: () => void; onRemove?: (id: string) => void }) {
+function Thumbnail(props: {
+  picture: PictureRef;
+  onOpen: () => void;
+  onRemove?: (id: string) => void;
+}) {
   const t = useT();
   const { picture } = props;
   const url = usePictureUrl(picture.id);

@@ -36,11 +36,19 @@ export function TopBar() {
         <Status />
       </div>
       <div class="tabs" role="group" aria-label={t('view')}>
-        <button type="button" aria-pressed={view === 'chat'} onClick={() => changeUi({ view: 'chat' })}>
+        <button
+          type="button"
+          aria-pressed={view === 'chat'}
+          onClick={() => changeUi({ view: 'chat' })}
+        >
           <Icon name="chat" size={16} />
           <span>{t('chat')}</span>
         </button>
-        <button type="button" aria-pressed={view === 'cards'} onClick={() => changeUi({ view: 'cards', drawer: false })}>
+        <button
+          type="button"
+          aria-pressed={view === 'cards'}
+          onClick={() => changeUi({ view: 'cards', drawer: false })}
+        >
           <Icon name="cards" size={16} />
           <span>{t('cards')}</span>
         </button>
@@ -49,12 +57,23 @@ export function TopBar() {
         <LanguageSwitch />
         <ThemeSwitch />
         <div class="only-wide">
-          <IconButton icon="help" label={t('help')} shortcut="Ctrl+/" onClick={() => changeUi({ dialog: 'help' })} />
+          <IconButton
+            icon="help"
+            label={t('help')}
+            shortcut="Ctrl+/"
+            onClick={() => changeUi({ dialog: 'help' })}
+          />
         </div>
         <div class="only-narrow">
           <IconButton icon="plus" label={t('newChat')} onClick={startNew} />
         </div>
-        <IconButton icon="sliders" label={t('settings')} shortcut="Ctrl+." expanded={panel} onClick={() => changeUi({ panel: !panel })} />
+        <IconButton
+          icon="sliders"
+          label={t('settings')}
+          shortcut="Ctrl+."
+          expanded={panel}
+          onClick={() => changeUi({ panel: !panel })}
+        />
       </div>
     </header>
   );
@@ -80,7 +99,9 @@ function Status() {
       <div class="status" role="status" title={[t(key), ...facts].join(' · ')}>
         <span class={`dot ${dot}`} />
         <span class="status-name">{reach === 'ready' && name ? name : t(key)}</span>
-        {reach === 'ready' && facts.length > 0 && <span class="status-facts">{facts.slice(0, 3).join(' · ')}</span>}
+        {reach === 'ready' && facts.length > 0 && (
+          <span class="status-facts">{facts.slice(0, 3).join(' · ')}</span>
+        )}
       </div>
       {asksKey && (
         <button type="button" class="link-button" onClick={() => changeUi({ dialog: 'key' })}>
@@ -118,5 +139,7 @@ function ThemeSwitch() {
   const t = useT();
   const now = useStore(theme);
   const { next, icon, key } = kThemes[now];
-  return <IconButton icon={icon} label={`${t('theme')}: ${t(key)}`} onClick={() => theme.set(next)} />;
+  return (
+    <IconButton icon={icon} label={`${t('theme')}: ${t(key)}`} onClick={() => theme.set(next)} />
+  );
 }

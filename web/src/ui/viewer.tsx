@@ -29,7 +29,9 @@ export function Viewer({ pictures, index }: { pictures: PictureRef[]; index: num
   const zoom = (factor: number) =>
     setView((now) => {
       const next = Math.min(kLargest, Math.max(1, now.zoom * factor));
-      return next === 1 ? { zoom: 1, x: 0, y: 0 } : { zoom: next, x: (now.x * next) / now.zoom, y: (now.y * next) / now.zoom };
+      return next === 1
+        ? { zoom: 1, x: 0, y: 0 }
+        : { zoom: next, x: (now.x * next) / now.zoom, y: (now.y * next) / now.zoom };
     });
   const go = (to: number) => {
     if (to < 0 || to >= pictures.length) return;
@@ -54,7 +56,16 @@ export function Viewer({ pictures, index }: { pictures: PictureRef[]; index: num
     move();
   };
   return (
-    <dialog ref={dialog} class="viewer" aria-label={t('zoom')} onCancel={(event) => { event.preventDefault(); close(); }} onKeyDown={onKey}>
+    <dialog
+      ref={dialog}
+      class="viewer"
+      aria-label={t('zoom')}
+      onCancel={(event) => {
+        event.preventDefault();
+        close();
+      }}
+      onKeyDown={onKey}
+    >
       <div
         class="viewer-stage"
         onClick={(event) => event.target === event.currentTarget && close()}
@@ -77,7 +88,11 @@ export function Viewer({ pictures, index }: { pictures: PictureRef[]; index: num
             }}
             onPointerMove={(event) => {
               if (drag.current && view.zoom > 1) {
-                setView({ ...view, x: event.clientX - drag.current.x, y: event.clientY - drag.current.y });
+                setView({
+                  ...view,
+                  x: event.clientX - drag.current.x,
+                  y: event.clientY - drag.current.y,
+                });
               }
             }}
             onPointerUp={() => (drag.current = null)}
@@ -88,11 +103,21 @@ export function Viewer({ pictures, index }: { pictures: PictureRef[]; index: num
         <span class="viewer-name">{describePicture(picture)}</span>
         {pictures.length > 1 && (
           <>
-            <IconButton icon="left" label={t('previousPicture')} disabled={at === 0} onClick={() => go(at - 1)} />
+            <IconButton
+              icon="left"
+              label={t('previousPicture')}
+              disabled={at === 0}
+              onClick={() => go(at - 1)}
+            />
             <span>
               {at + 1} / {pictures.length}
             </span>
-            <IconButton icon="right" label={t('nextPicture')} disabled={at === pictures.length - 1} onClick={() => go(at + 1)} />
+            <IconButton
+              icon="right"
+              label={t('nextPicture')}
+              disabled={at === pictures.length - 1}
+              onClick={() => go(at + 1)}
+            />
           </>
         )}
         <IconButton icon="zoomOut" label={t('zoomOut')} shortcut="−" onClick={() => zoom(0.8)} />

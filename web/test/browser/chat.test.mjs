@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { fakeState, isReal, noBrowser, onlyFake, openPage, picture, startBrowser, stopBrowser } from './driver.mjs';
+import {
+  fakeState,
+  isReal,
+  noBrowser,
+  onlyFake,
+  openPage,
+  picture,
+  startBrowser,
+  stopBrowser,
+} from './driver.mjs';
 
 before(startBrowser);
 after(stopBrowser);
@@ -86,7 +95,9 @@ test('pictures by drop, paste and file, in order', { skip: noBrowser }, async ()
   await chat.page.locator('.composer .thumbnail').nth(1).waitFor();
   await chat.paste(picture('pasted.png', 40, 40, [30, 160, 60]));
   await chat.page.locator('.composer .thumbnail').nth(2).waitFor();
-  await chat.page.locator('input[multiple]').setInputFiles(picture('chosen.png', 50, 50, [240, 200, 20]));
+  await chat.page
+    .locator('input[multiple]')
+    .setInputFiles(picture('chosen.png', 50, 50, [240, 200, 20]));
   await chat.page.locator('.composer .thumbnail').nth(3).waitFor();
   await chat.shot('pictures');
   await chat.button('Remove: wide.png').click();
@@ -94,9 +105,16 @@ test('pictures by drop, paste and file, in order', { skip: noBrowser }, async ()
   assert.equal(await chat.page.locator('.question .thumbnail').count(), 3);
   if (isReal) return;
   const { content } = fakeState().requests.at(-1).messages[0];
-  assert.deepEqual(content.map((part) => part.type), ['image_url', 'image_url', 'image_url', 'text']);
-  for (const part of content.slice(0, 3)) assert.match(part.image_url.url, /^data:image\/png;base64,iVBOR/);
-  assert.deepEqual(Buffer.from(content[0].image_url.url.split(',')[1], 'base64'), picture('red.png').buffer);
+  assert.deepEqual(
+    content.map((part) => part.type),
+    ['image_url', 'image_url', 'image_url', 'text'],
+  );
+  for (const part of content.slice(0, 3))
+    assert.match(part.image_url.url, /^data:image\/png;base64,iVBOR/);
+  assert.deepEqual(
+    Buffer.from(content[0].image_url.url.split(',')[1], 'base64'),
+    picture('red.png').buffer,
+  );
   assert.match(await chat.page.locator('.stats-line').innerText(), /pictures 2\.61 s/);
 });
 
@@ -120,14 +138,22 @@ test('a picture can be enlarged, by keyboard alone', { skip: onlyFake }, async (
   assert.equal(await chat.page.evaluate(() => document.activeElement.className), 'thumbnail-open');
 });
 
-test('what is no picture is refused, and a picture past the limit too', { skip: onlyFake }, async () => {
-  chat = await openPage();
-  await chat.page.locator('input[multiple]').setInputFiles({ name: 'broken.png', mimeType: 'image/png', buffer: Buffer.from('not a picture') });
-  await chat.page.getByText('broken.png cannot be read as a picture').waitFor();
-  await chat.drop(Array.from({ length: 5 }, (_, i) => picture(`p${i}.png`)));
-  await chat.page.getByText('at most 4 pictures').waitFor();
-  assert.equal(await chat.page.locator('.composer .thumbnail').count(), 4);
-});
+test(
+  'what is no picture is refused, and a picture past the limit too',
+  { skip: onlyFake },
+  async () => {
+    chat = await openPage();
+    await chat.page.locator('input[multiple]').setInputFiles({
+      name: 'broken.png',
+      mimeType: 'image/png',
+      buffer: Buffer.from('not a picture'),
+    });
+    await chat.page.getByText('broken.png cannot be read as a picture').waitFor();
+    await chat.drop(Array.from({ length: 5 }, (_, i) => picture(`p${i}.png`)));
+    await chat.page.getByText('at most 4 pictures').waitFor();
+    assert.equal(await chat.page.locator('.composer .thumbnail').count(), 4);
+  },
+);
 
 test('a reload finds the history and its pictures', { skip: noBrowser }, async () => {
   chat = await openPage();
@@ -171,7 +197,10 @@ test('history: search, rename, delete, export and import', { skip: onlyFake }, a
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'Owls', exact: true }).waitFor();
 
-  const [download] = await Promise.all([page.waitForEvent('download'), chat.button('Export all conversations').click()]);
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    chat.button('Export all conversations').click(),
+  ]);
   const path = await download.path();
   await chat.button('Delete all conversations').click();
   await chat.button('Delete', page.locator('dialog')).click();
@@ -181,9 +210,18 @@ test('history: search, rename, delete, export and import', { skip: onlyFake }, a
   await page.getByText('Imported conversations: 2').waitFor();
   await page.getByRole('button', { name: 'Owls', exact: true }).click();
   assert.match(await chat.lastAnswer(), /about owls/);
-  assert.equal(await page.locator('.question img').evaluate(async (image) => (await image.decode(), image.naturalWidth)), 64);
+  assert.equal(
+    await page
+      .locator('.question img')
+      .evaluate(async (image) => (await image.decode(), image.naturalWidth)),
+    64,
+  );
 
-  await page.locator('input[accept*="json"]').setInputFiles({ name: 'x.json', mimeType: 'application/json', buffer: Buffer.from('{"format":1}') });
+  await page.locator('input[accept*="json"]').setInputFiles({
+    name: 'x.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from('{"format":1}'),
+  });
   await page.getByText('This file cannot be imported. /format').waitFor();
 });
 

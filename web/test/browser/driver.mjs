@@ -14,14 +14,18 @@ export const isReal = process.env.CARDLOOM_URL !== undefined;
 
 /// What a test is skipped for, or false.
 export const noBrowser = existsSync(executablePath) ? false : `${executablePath} is not installed`;
-export const onlyFake = noBrowser || (isReal ? 'needs answers that only the fake server gives' : false);
+export const onlyFake =
+  noBrowser || (isReal ? 'needs answers that only the fake server gives' : false);
 
 let browser;
 let fake;
 
 export async function startBrowser() {
   if (noBrowser) return;
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+  browser = await chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+  });
   if (!isReal) fake = await startFakeServer({ prefix: '/some/prefix/' });
 }
 
@@ -36,7 +40,11 @@ export const baseUrl = () => process.env.CARDLOOM_URL ?? fake.url;
 /// A new browser profile with the page open and the server ready. `problems` collects what must not
 /// happen: violations of the content security policy, uncaught errors, requests to other hosts.
 export async function openPage(options = {}, { ready = true } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    locale: 'en-GB',
+    ...options,
+  });
   const page = await context.newPage();
   const problems = [];
   await page.addInitScript(() => {
@@ -45,15 +53,20 @@ export async function openPage(options = {}, { ready = true } = {}) {
     });
   });
   page.on('console', (message) => {
-    if (/Content Security Policy|TypeError|ReferenceError/.test(message.text())) problems.push(message.text());
+    if (/Content Security Policy|TypeError|ReferenceError/.test(message.text()))
+      problems.push(message.text());
   });
   page.on('pageerror', (error) => problems.push(String(error)));
   const { origin } = new URL(baseUrl());
   page.on('request', (request) => {
-    if (!/^(?:blob|data):/.test(request.url()) && !request.url().startsWith(origin)) problems.push(`request to ${request.url()}`);
+    if (!/^(?:blob|data):/.test(request.url()) && !request.url().startsWith(origin))
+      problems.push(`request to ${request.url()}`);
   });
   if (process.env.CARDLOOM_KEY) {
-    await page.addInitScript((key) => sessionStorage.setItem('cardloom.key', key), process.env.CARDLOOM_KEY);
+    await page.addInitScript(
+      (key) => sessionStorage.setItem('cardloom.key', key),
+      process.env.CARDLOOM_KEY,
+    );
   }
   await page.goto(baseUrl());
   if (ready) await page.locator('.dot-good').waitFor({ timeout: 20_000 });
@@ -118,12 +131,17 @@ export class Chat {
 
   /// Pastes a picture into the question, as Ctrl+V does.
   async paste(file) {
-    await this.question.evaluate((area, { name, mimeType, base64 }) => {
-      const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-      const data = new DataTransfer();
-      data.items.add(new File([bytes], name, { type: mimeType }));
-      area.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
-    }, { ...file, base64: file.buffer.toString('base64') });
+    await this.question.evaluate(
+      (area, { name, mimeType, base64 }) => {
+        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], name, { type: mimeType }));
+        area.dispatchEvent(
+          new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }),
+        );
+      },
+      { ...file, base64: file.buffer.toString('base64') },
+    );
   }
 
   async shot(name) {
@@ -138,11 +156,15 @@ export class Chat {
     const path = fileURLToPath(import.meta.resolve('axe-core'));
     await this.page.evaluate(readFileSync(path, 'utf8'));
     const found = await this.page.evaluate(() =>
-      window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
+      window.axe.run(document, {
+        runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+      }),
     );
     return found.violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(' ')} ${node.any[0]?.message ?? ''}`));
+      .flatMap(({ id, nodes }) =>
+        nodes.map((node) => `${id}: ${node.target.join(' ')} ${node.any[0]?.message ?? ''}`),
+      );
   }
 
   close() {
@@ -152,5 +174,9 @@ export class Chat {
 
 /// A PNG of one colour (or two halves), to be dropped, pasted or chosen.
 export function picture(name, width = 64, height = 48, left = [200, 30, 30], right = left) {
-  return { name, mimeType: 'image/png', buffer: makePng(width, height, (x) => (x < width / 2 ? left : right)) };
+  return {
+    name,
+    mimeType: 'image/png',
+    buffer: makePng(width, height, (x) => (x < width / 2 ? left : right)),
+  };
 }

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { baseUrl, fakeState, isReal, noBrowser, onlyFake, openPage, picture, startBrowser, stopBrowser } from './driver.mjs';
+import {
+  baseUrl,
+  fakeState,
+  isReal,
+  noBrowser,
+  onlyFake,
+  openPage,
+  picture,
+  startBrowser,
+  stopBrowser,
+} from './driver.mjs';
 
 before(startBrowser);
 after(stopBrowser);
@@ -14,23 +24,37 @@ afterEach(async () => {
   assert.deepEqual(problems, []);
 });
 
-test('errors are shown with the server’s words, the request id and a way on', { skip: onlyFake }, async () => {
-  chat = await openPage();
-  await chat.ask('This is too full');
-  const card = chat.page.locator('.error-card');
-  const text = await card.innerText();
-  for (const part of ['The server is full at the moment', 'the queue of 64 is full', 'HTTP 429', 'queue_full', 'req-7f3a90c2', 'Try again (in 2 s)']) {
-    assert.ok(text.includes(part), `${part} in ${text}`);
-  }
-  await chat.shot('error');
-  const sent = fakeState().requests.length;
-  await card.getByRole('button', { name: /Try again/ }).click();
-  await chat.finished();
-  assert.equal(fakeState().requests.length, sent + 1);
-  assert.equal(await chat.answers.count(), 1);
-  await chat.ask('This is too long');
-  assert.match(await card.last().innerText(), /longer than the model’s context[\s\S]*9,120 tokens/);
-});
+test(
+  'errors are shown with the server’s words, the request id and a way on',
+  { skip: onlyFake },
+  async () => {
+    chat = await openPage();
+    await chat.ask('This is too full');
+    const card = chat.page.locator('.error-card');
+    const text = await card.innerText();
+    for (const part of [
+      'The server is full at the moment',
+      'the queue of 64 is full',
+      'HTTP 429',
+      'queue_full',
+      'req-7f3a90c2',
+      'Try again (in 2 s)',
+    ]) {
+      assert.ok(text.includes(part), `${part} in ${text}`);
+    }
+    await chat.shot('error');
+    const sent = fakeState().requests.length;
+    await card.getByRole('button', { name: /Try again/ }).click();
+    await chat.finished();
+    assert.equal(fakeState().requests.length, sent + 1);
+    assert.equal(await chat.answers.count(), 1);
+    await chat.ask('This is too long');
+    assert.match(
+      await card.last().innerText(),
+      /longer than the model’s context[\s\S]*9,120 tokens/,
+    );
+  },
+);
 
 test('an error in the middle keeps what came', { skip: onlyFake }, async () => {
   chat = await openPage();
@@ -42,7 +66,10 @@ test('an error in the middle keeps what came', { skip: onlyFake }, async () => {
   assert.match(await chat.lastAnswer(), /It begins well ?and this is the rest\./);
   assert.equal(await chat.page.locator('.error-card').count(), 0);
   await chat.ask('Now cut the line');
-  assert.match(await chat.page.locator('.error-card').innerText(), /connection ended|cannot be reached|server failed|could not be sent/i);
+  assert.match(
+    await chat.page.locator('.error-card').innerText(),
+    /connection ended|cannot be reached|server failed|could not be sent/i,
+  );
 });
 
 test('an answer cut by its limit can go on', { skip: onlyFake }, async () => {
@@ -61,10 +88,21 @@ test('markdown, code and formulae', { skip: onlyFake }, async () => {
   await answer.locator('.katex-display').waitFor();
   await answer.locator('.hljs-keyword').first().waitFor();
   assert.equal(await answer.locator('table tr').count(), 4);
-  assert.equal(await answer.locator('td').nth(2).evaluate((cell) => getComputedStyle(cell).textAlign), 'right');
+  assert.equal(
+    await answer
+      .locator('td')
+      .nth(2)
+      .evaluate((cell) => getComputedStyle(cell).textAlign),
+    'right',
+  );
   await answer.locator('.code-header button').click();
-  assert.match(await chat.page.evaluate(() => navigator.clipboard.readText()), /^import math\n[\s\S]*km"\)$/);
-  const fonts = await chat.page.evaluate(async () => [...(await document.fonts.ready)].filter((font) => font.status === 'loaded').length);
+  assert.match(
+    await chat.page.evaluate(() => navigator.clipboard.readText()),
+    /^import math\n[\s\S]*km"\)$/,
+  );
+  const fonts = await chat.page.evaluate(
+    async () => [...(await document.fonts.ready)].filter((font) => font.status === 'loaded').length,
+  );
   assert.ok(fonts > 0, 'the formulae have their fonts');
   await chat.shot('answer');
 });
@@ -75,10 +113,21 @@ test('hostile answers do nothing', { skip: onlyFake }, async () => {
   const answer = chat.answers.last().locator('.markdown');
   await answer.locator('.katex').first().waitFor();
   assert.equal(await chat.page.evaluate(() => window.pwned), undefined);
-  assert.equal(await answer.locator('img, script, iframe, form, input, button, [style*="fixed"], .scrim, #app').count(), 0);
-  const links = await answer.locator('a').evaluateAll((all) => all.map((link) => [link.getAttribute('href'), link.rel, link.target]));
-  assert.deepEqual(links.map(([href]) => href).filter((href) => href !== null), ['https://example.com/page', 'https://example.com/steal?q=secret']);
-  for (const [href, rel, target] of links) if (href) assert.deepEqual([rel, target], ['noopener noreferrer nofollow', '_blank']);
+  assert.equal(
+    await answer
+      .locator('img, script, iframe, form, input, button, [style*="fixed"], .scrim, #app')
+      .count(),
+    0,
+  );
+  const links = await answer
+    .locator('a')
+    .evaluateAll((all) => all.map((link) => [link.getAttribute('href'), link.rel, link.target]));
+  assert.deepEqual(
+    links.map(([href]) => href).filter((href) => href !== null),
+    ['https://example.com/page', 'https://example.com/steal?q=secret'],
+  );
+  for (const [href, rel, target] of links)
+    if (href) assert.deepEqual([rel, target], ['noopener noreferrer nofollow', '_blank']);
 });
 
 test('the policy forbids what the page does not need', { skip: noBrowser }, async () => {
@@ -104,7 +153,10 @@ test('languages: the browser’s, then the chosen one', { skip: noBrowser }, asy
 
 test('themes: the system’s, then the chosen one', { skip: noBrowser }, async () => {
   chat = await openPage({ colorScheme: 'dark' });
-  const brightness = () => chat.page.evaluate(() => Number(/\d+/.exec(getComputedStyle(document.body).backgroundColor)[0]));
+  const brightness = () =>
+    chat.page.evaluate(() =>
+      Number(/\d+/.exec(getComputedStyle(document.body).backgroundColor)[0]),
+    );
   assert.ok((await brightness()) < 60);
   await chat.button('Theme: as the system').click();
   assert.ok((await brightness()) > 200);
@@ -145,11 +197,19 @@ test('server states: key, loading, draining, lost, back', { skip: onlyFake }, as
     await page.getByLabel('Key of this server').fill('secret');
     await chat.button('Save').click();
     await page.locator('.dot-good').waitFor();
-    assert.equal(await page.evaluate(() => [sessionStorage['cardloom.key'], localStorage['cardloom.key']].join()), 'secret,');
+    assert.equal(
+      await page.evaluate(() =>
+        [sessionStorage['cardloom.key'], localStorage['cardloom.key']].join(),
+      ),
+      'secret,',
+    );
     await chat.ask('Hello');
     assert.match(await chat.lastAnswer(), /Hello/);
     state.key = null;
-    for (const [ready, text] of [['loading', 'Loading the model'], ['draining', 'shutting down']]) {
+    for (const [ready, text] of [
+      ['loading', 'Loading the model'],
+      ['draining', 'shutting down'],
+    ]) {
       state.ready = ready;
       await page.evaluate(() => dispatchEvent(new Event('online')));
       await page.locator('.status').getByText(text).waitFor();
@@ -178,7 +238,8 @@ test('the cards view shows each card, live, and as a table', { skip: noBrowser }
     page.locator('canvas').evaluate((canvas) => {
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       const seen = new Set();
-      for (let i = 0; i < data.length; i += 4 * 97) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+      for (let i = 0; i < data.length; i += 4 * 97)
+        seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
       return seen.size;
     });
   assert.ok((await colors()) > 5, 'operators are drawn');
@@ -195,7 +256,11 @@ test('the cards view shows each card, live, and as a table', { skip: noBrowser }
   await page.waitForTimeout(300);
   const still1 = await page.locator('canvas').evaluate((canvas) => canvas.toDataURL());
   await page.waitForTimeout(300);
-  assert.equal(await page.locator('canvas').evaluate((canvas) => canvas.toDataURL()), still1, 'it stands still');
+  assert.equal(
+    await page.locator('canvas').evaluate((canvas) => canvas.toDataURL()),
+    still1,
+    'it stands still',
+  );
   if (!isReal) {
     const box = await page.locator('canvas').boundingBox();
     await page.mouse.move(box.x + box.width / 2, box.y + 80);
@@ -229,23 +294,36 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
-test('a phone: nothing wider than the screen, drawer and settings', { skip: onlyFake }, async () => {
-  chat = await openPage({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
-  const { page } = chat;
-  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth);
-  await chat.ask('What is at the lighthouse?');
-  assert.ok(await fits(), 'chat');
-  await chat.button('Show the sidebar').click();
-  await page.locator('.history-item').waitFor();
-  await chat.shot('phone-drawer');
-  await page.locator('.history-title').first().click();
-  await page.locator('.sidebar').waitFor({ state: 'hidden' });
-  await chat.button('Settings').click();
-  assert.ok(await fits(), 'settings');
-  assert.deepEqual(await chat.seriousFindings(), []);
-  await chat.button('Close').click();
-  await chat.button('Cards').click();
-  await page.locator('.table-card tbody th').first().waitFor();
-  assert.ok(await fits(), 'cards');
-  await chat.shot('phone-cards');
-});
+test(
+  'a phone: nothing wider than the screen, drawer and settings',
+  { skip: onlyFake },
+  async () => {
+    chat = await openPage({
+      viewport: { width: 360, height: 740 },
+      hasTouch: true,
+      isMobile: true,
+    });
+    const { page } = chat;
+    const fits = () =>
+      page.evaluate(
+        () =>
+          document.documentElement.scrollWidth <= innerWidth &&
+          document.body.scrollWidth <= innerWidth,
+      );
+    await chat.ask('What is at the lighthouse?');
+    assert.ok(await fits(), 'chat');
+    await chat.button('Show the sidebar').click();
+    await page.locator('.history-item').waitFor();
+    await chat.shot('phone-drawer');
+    await page.locator('.history-title').first().click();
+    await page.locator('.sidebar').waitFor({ state: 'hidden' });
+    await chat.button('Settings').click();
+    assert.ok(await fits(), 'settings');
+    assert.deepEqual(await chat.seriousFindings(), []);
+    await chat.button('Close').click();
+    await chat.button('Cards').click();
+    await page.locator('.table-card tbody th').first().waitFor();
+    assert.ok(await fits(), 'cards');
+    await chat.shot('phone-cards');
+  },
+);

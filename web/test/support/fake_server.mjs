@@ -45,9 +45,11 @@ export async function startFakeServer({ port = 0, prefix = '/' } = {}) {
 
 async function handle(state, prefix, request, response) {
   const { pathname } = new URL(request.url, 'http://localhost');
-  if (!pathname.startsWith(prefix)) return sendError(response, 404, 'unknown_url', 'No such address.');
+  if (!pathname.startsWith(prefix))
+    return sendError(response, 404, 'unknown_url', 'No such address.');
   const path = pathname.slice(prefix.length);
-  const isPage = request.method === 'GET' && /^(?:|index\.html|logo\.svg|theme\.js|assets\/[\w.-]+)$/.test(path);
+  const isPage =
+    request.method === 'GET' && /^(?:|index\.html|logo\.svg|theme\.js|assets\/[\w.-]+)$/.test(path);
   if (isPage) return sendFile(response, path === '' ? 'index.html' : path);
   if (state.key !== null && request.headers.authorization !== `Bearer ${state.key}`) {
     return sendError(response, 401, 'invalid_api_key', 'The API key is missing or unknown.');
@@ -57,18 +59,42 @@ async function handle(state, prefix, request, response) {
       return sendJson(response, state.ready === 'ok' ? 200 : 503, { status: state.ready });
     case 'v1/models':
       return sendJson(response, 200, {
-        data: [{ id: 'glm-4v-9b', context_length: 8192, image_tokens: 1602, input_modalities: ['text', 'image'] }],
+        data: [
+          {
+            id: 'glm-4v-9b',
+            context_length: 8192,
+            image_tokens: 1602,
+            input_modalities: ['text', 'image'],
+          },
+        ],
       });
     case 'props':
       return sendJson(response, 200, {
         ...{ model: 'glm-4v-9b', version: '0.1.0', context_tokens: 8192, image_tokens: 1602 },
-        ...{ tp: state.tp, threads_per_card: 1, isa: 'amx', dtype: 'bf16', weights: 'q8_0', kv_cache: 'bf16' },
-        limits: { max_images: 4, max_image_bytes: 20971520, max_image_pixels: 50000000, max_body_bytes: 104857600, max_n: 8 },
+        ...{
+          tp: state.tp,
+          threads_per_card: 1,
+          isa: 'amx',
+          dtype: 'bf16',
+          weights: 'q8_0',
+          kv_cache: 'bf16',
+        },
+        limits: {
+          max_images: 4,
+          max_image_bytes: 20971520,
+          max_image_pixels: 50000000,
+          max_body_bytes: 104857600,
+          max_n: 8,
+        },
         auth: state.key !== null,
       });
     case 'tokenize': {
       const { messages } = JSON.parse(await bodyOf(request));
-      return sendJson(response, 200, { count: 6 + Math.ceil(JSON.stringify(messages).length / 4), image_tokens: 1602, max_model_len: 8192 });
+      return sendJson(response, 200, {
+        count: 6 + Math.ceil(JSON.stringify(messages).length / 4),
+        image_tokens: 1602,
+        max_model_len: 8192,
+      });
     }
     case 'v1/chat/completions':
       return chat(state, JSON.parse(await bodyOf(request)), request, response);
@@ -114,23 +140,43 @@ async function bodyOf(request) {
 
 function textOf(content) {
   if (typeof content === 'string') return content;
-  return content.filter((part) => part.type === 'text').map((part) => part.text).join('\n');
+  return content
+    .filter((part) => part.type === 'text')
+    .map((part) => part.text)
+    .join('\n');
 }
 
 function picturesOf(messages) {
-  return messages.flatMap(({ content }) => (Array.isArray(content) ? content.filter((part) => part.type === 'image_url') : []));
+  return messages.flatMap(({ content }) =>
+    Array.isArray(content) ? content.filter((part) => part.type === 'image_url') : [],
+  );
 }
 
 async function chat(state, body, request, response) {
   state.requests.push(body);
   const question = textOf(body.messages.findLast((message) => message.role === 'user').content);
   if (/too full/.test(question)) {
-    return sendError(response, 429, 'queue_full', 'All 16 places are taken and the queue of 64 is full.', { 'retry-after': '2' });
+    return sendError(
+      response,
+      429,
+      'queue_full',
+      'All 16 places are taken and the queue of 64 is full.',
+      { 'retry-after': '2' },
+    );
   }
   if (/too long/.test(question)) {
-    return sendError(response, 400, 'context_length_exceeded', 'The prompt has 9,120 tokens, of which 1,602 are of pictures; with 1,024 asked for the answer that is 10,144, and the context holds 8,192.');
+    return sendError(
+      response,
+      400,
+      'context_length_exceeded',
+      'The prompt has 9,120 tokens, of which 1,602 are of pictures; with 1,024 asked for the answer that is 10,144, and the context holds 8,192.',
+    );
   }
-  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', 'x-request-id': 'req-7f3a90c2' });
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache',
+    'x-request-id': 'req-7f3a90c2',
+  });
   let gone = false;
   response.on('close', () => {
     if (!response.writableFinished) {
@@ -139,23 +185,49 @@ async function chat(state, body, request, response) {
     }
   });
   const send = (value) => response.write(`data: ${JSON.stringify(value)}\n\n`);
-  const delta = (fields, finish = null) => send({ id: 'chatcmpl-1', object: 'chat.completion.chunk', choices: [{ index: 0, delta: fields, finish_reason: finish }], usage: null });
+  const delta = (fields, finish = null) =>
+    send({
+      id: 'chatcmpl-1',
+      object: 'chat.completion.chunk',
+      choices: [{ index: 0, delta: fields, finish_reason: finish }],
+      usage: null,
+    });
   const began = performance.now();
   const pictures = picturesOf(body.messages).length;
   const prompt = 40 + pictures * 1602;
   for (let done = 0; done <= pictures; ++done) {
-    send({ choices: [], prompt_progress: { images_done: done, images: pictures, tokens_done: done === pictures ? prompt : 0, tokens: prompt } });
+    send({
+      choices: [],
+      prompt_progress: {
+        images_done: done,
+        images: pictures,
+        tokens_done: done === pictures ? prompt : 0,
+        tokens: prompt,
+      },
+    });
     await sleep(pictures > 0 ? 120 : 20);
   }
   response.write(': ping\n\n');
   delta({ role: 'assistant', content: '' });
   const firstToken = performance.now() - began;
-  const pieces = answers({ question, pictures, answered: state.requests.length, continues: body.continue_final_message === true });
+  const pieces = answers({
+    question,
+    pictures,
+    answered: state.requests.length,
+    continues: body.continue_final_message === true,
+  });
   let sent = 0;
   for (const piece of pieces) {
     if (gone) return;
     if (piece === '<error>') {
-      send({ error: { message: 'Card 1 left the collective: the deadline of 30 s passed.', type: 'server_error', param: null, code: 'internal_error' } });
+      send({
+        error: {
+          message: 'Card 1 left the collective: the deadline of 30 s passed.',
+          type: 'server_error',
+          param: null,
+          code: 'internal_error',
+        },
+      });
       return response.end();
     }
     if (piece === '<cut>') return response.destroy();
@@ -167,10 +239,26 @@ async function chat(state, body, request, response) {
   delta({}, /until the limit/.test(question) && !body.continue_final_message ? 'length' : 'stop');
   send({
     choices: [],
-    usage: { prompt_tokens: prompt, completion_tokens: sent, total_tokens: prompt + sent, prompt_tokens_details: { cached_tokens: 16, image_tokens: pictures * 1602 } },
+    usage: {
+      prompt_tokens: prompt,
+      completion_tokens: sent,
+      total_tokens: prompt + sent,
+      prompt_tokens_details: { cached_tokens: 16, image_tokens: pictures * 1602 },
+    },
     timings: {
-      ...{ queue_ms: 2.1, image_fetch_ms: 0, image_decode_ms: pictures * 14.2, image_preprocess_ms: pictures * 31, image_encode_ms: pictures * 870 },
-      ...{ prefill_ms: 210, first_token_ms: firstToken, decode_ms: decode, tokens_per_second: (sent * 1000) / Math.max(1, decode) },
+      ...{
+        queue_ms: 2.1,
+        image_fetch_ms: 0,
+        image_decode_ms: pictures * 14.2,
+        image_preprocess_ms: pictures * 31,
+        image_encode_ms: pictures * 870,
+      },
+      ...{
+        prefill_ms: 210,
+        first_token_ms: firstToken,
+        decode_ms: decode,
+        tokens_per_second: (sent * 1000) / Math.max(1, decode),
+      },
     },
   });
   response.end('data: [DONE]\n\n');
@@ -178,7 +266,9 @@ async function chat(state, body, request, response) {
 
 async function cards(state, request, response) {
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
-  response.write(`event: cards\ndata: ${JSON.stringify({ tp: state.tp, threads_per_card: 1, isa: 'amx' })}\n\n`);
+  response.write(
+    `event: cards\ndata: ${JSON.stringify({ tp: state.tp, threads_per_card: 1, isa: 'amx' })}\n\n`,
+  );
   let open = true;
   response.on('close', () => (open = false));
   const began = performance.now();

@@ -40,11 +40,20 @@ export function fakeStep(step, begin, tp) {
   const at = Array.from({ length: tp }, () => 0);
   const run = (name, layer, microseconds) => {
     const durations = at.map((_, rank) => microseconds * (0.85 + 0.3 * noise() + 0.06 * rank));
-    const meet = /all_/.test(name) ? Math.max(...at.map((time, rank) => time + durations[rank])) : null;
+    const meet = /all_/.test(name)
+      ? Math.max(...at.map((time, rank) => time + durations[rank]))
+      : null;
     at.forEach((time, rank) => {
       const own = durations[rank];
       const wait = meet === null ? 0 : meet - time - own;
-      spans.push([rank, id(ops, name), id(layers, layer), Math.round(time), Math.round(own + wait), Math.round(wait)]);
+      spans.push([
+        rank,
+        id(ops, name),
+        id(layers, layer),
+        Math.round(time),
+        Math.round(own + wait),
+        Math.round(wait),
+      ]);
       at[rank] = time + own + wait + 2;
     });
   };
@@ -52,7 +61,8 @@ export function fakeStep(step, begin, tp) {
   else run('embedding_lookup', 'text.embedding', 14);
   for (let i = 0; i < numLayers; ++i) {
     const [list, scope] = vision ? [visionOps, 'vision'] : [layerOps, 'text'];
-    for (const [name, layer, microseconds] of list) run(name, `${scope}.layers.${i}.${layer}`, microseconds);
+    for (const [name, layer, microseconds] of list)
+      run(name, `${scope}.layers.${i}.${layer}`, microseconds);
   }
   if (!vision) {
     run('matmul', 'text.lm_head', 900);
@@ -61,5 +71,15 @@ export function fakeStep(step, begin, tp) {
   }
   const rows = vision ? 1600 : 3;
   const end = begin + Math.ceil(Math.max(...at));
-  return { step, rows, sequences: vision ? 1 : 3, pictures: vision ? 1 : 0, begin_us: begin, end_us: end, ops, layers, spans };
+  return {
+    step,
+    rows,
+    sequences: vision ? 1 : 3,
+    pictures: vision ? 1 : 0,
+    begin_us: begin,
+    end_us: end,
+    ops,
+    layers,
+    spans,
+  };
 }

@@ -6,6 +6,9 @@ export async function load(url, context, next) {
   if (!/\.tsx?$/.test(url)) return next(url, context);
   const path = fileURLToPath(url);
   const jsx = { runtime: 'automatic', importSource: 'preact' };
-  const { code } = await transformWithOxc(await readFile(path, 'utf8'), path, { jsx, sourcemap: false });
+  const { code } = await transformWithOxc(await readFile(path, 'utf8'), path, {
+    jsx,
+    sourcemap: false,
+  });
   return { format: 'module', source: code, shortCircuit: true };
 }
