@@ -48,6 +48,14 @@ class GrammarCompiler {
   /// One of these texts.
   Result<std::shared_ptr<const Grammar>> choice(const std::vector<std::string>& choices);
 
+  /// A call of one of `tools` as GLM-4 writes it: the name, a newline, the arguments by the tool's
+  /// schema. Errors as json_schema returns them, with the tool's name in front.
+  struct Tool {
+    std::string name;
+    json::value parameters{};
+  };
+  Result<std::shared_ptr<const Grammar>> tool_call(const std::vector<Tool>& tools);
+
   /// The place of a new sequence in `grammar`.
   [[nodiscard]] std::unique_ptr<TokenConstraint> begin(std::shared_ptr<const Grammar> grammar);
 

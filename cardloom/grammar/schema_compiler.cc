@@ -37,7 +37,11 @@ void SchemaCompiler::compile() {
   const std::int32_t end = nfa_->add_state(text);
   nfa_->set_accepting(end);
   add_space(*nfa_, nfa_->start(text), nfa_->start(text));
-  call(nfa_->start(text), rules_of({{root_, ""}}, ""), end);
+  add_value(nfa_->start(text), end);
+}
+
+void SchemaCompiler::add_value(std::int32_t from, std::int32_t to) {
+  call(from, rules_of({{root_, ""}}, ""), to);
   while (!waiting_.empty()) {
     const Work work = std::move(waiting_.back());
     waiting_.pop_back();
