@@ -202,12 +202,13 @@ void Engine::Impl::encode_pictures(std::vector<SequenceEvent>& events) {
   const std::vector<ScheduledPicture> pictures = schedule_pictures(needs(), step_limits());
   if (pictures.empty()) return;
   StepPlan plan = make_plan();
+  plan.vision_stage = {.first_layer = 0, .end_layer = ranks_.model_info().num_vision_layers};
   std::vector<std::uint64_t> ids;
   for (const ScheduledPicture& scheduled : pictures) {
     Sequence& sequence = active(scheduled.sequence);
     plan.pictures.push_back(
         {.slot = sequence.picture_slots[static_cast<std::size_t>(scheduled.picture)],
-         .pixel_values = sequence.take_picture(scheduled.picture),
+         .pixel_values = std::make_shared<const Tensor>(sequence.take_picture(scheduled.picture)),
          .wants_embeds = sequence.request().prompt_logits});
     if (ids.empty() || ids.back() != sequence.id()) ids.push_back(sequence.id());
   }
