@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "cardloom/base/error.h"
-#include "cardloom/sampling/stop_checker.h"
 
 namespace cardloom {
 namespace {
@@ -379,16 +378,6 @@ TEST(Sampler, MinPIsTakenOfWhatTopKAndTopPLeft) {
   EXPECT_EQ(count(logits, {.temperature = 1, .top_p = 0.5, .min_p = 0.7}, 500).size(), 2U);
   EXPECT_EQ(count(logits, {.temperature = 1, .top_k = 1, .min_p = 0.1}, 200).size(), 1U);
   EXPECT_EQ(count(logits, {.temperature = 1, .top_k = 3, .min_p = 0.6}, 500).size(), 2U);
-}
-
-TEST(StopChecker, StopsAtAnyStopIdAndAtTheLimit) {
-  using Verdict = StopChecker::Verdict;
-  const StopChecker checker({7, 9}, 3);
-  EXPECT_EQ(checker.check(1, 1), Verdict::kGoOn);
-  EXPECT_EQ(checker.check(7, 1), Verdict::kStop);
-  EXPECT_EQ(checker.check(9, 3), Verdict::kStop);
-  EXPECT_EQ(checker.check(1, 3), Verdict::kLength);
-  EXPECT_EQ(StopChecker().check(1, 1'000'000), Verdict::kGoOn);
 }
 
 /// What ranks tell: the first `needed` of each of `num_parts` parts of the vocabulary.
