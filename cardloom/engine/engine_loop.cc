@@ -93,6 +93,7 @@ class EngineLoop::Impl {
   std::int64_t being_prepared_ = 0;  ///< by threads in submit()
   StepObserver observer_;
   EngineStats stats_;
+  bool is_saturated_ = false;  ///< whether the last step left somebody waiting
   bool is_busy_ = false;
   bool stop_ = false;
   std::optional<Error> lost_;
@@ -112,13 +113,12 @@ EngineLoop::Impl::~Impl() {
 // --- Any thread ---
 
 /// A place in the queue for a sequence that is being prepared. Places of running sequences that are
-/// free count too, unless somebody waits although they are: then it is blocks that are short.
+/// free count too, unless somebody was left waiting although they are: then blocks are short.
 Status EngineLoop::Impl::take_place() {
   const std::lock_guard lock(mutex_);
   if (lost_) return lost_error(*lost_);
   if (stop_) return stopped_error();
-  const std::int64_t free_places =
-      stats_.waiting == 0 ? engine_->max_sequences() - stats_.running : 0;
+  const std::int64_t free_places = is_saturated_ ? 0 : engine_->max_sequences() - stats_.running;
   const std::int64_t num_waiting =
       being_prepared_ + static_cast<std::int64_t>(submitted_.size()) + stats_.waiting;
   if (num_waiting >= max_waiting_ + free_places) {
@@ -249,6 +249,7 @@ void EngineLoop::Impl::publish() {
   const EngineStats stats = engine_->stats();
   const std::lock_guard lock(mutex_);
   stats_ = stats;
+  is_saturated_ = stats.waiting > 0;
   if (engine_->lost() && !lost_) lost_ = engine_->lost();
 }
 

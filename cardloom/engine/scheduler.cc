@@ -276,6 +276,23 @@ std::vector<ScheduledPicture> Scheduler::schedule_pictures() const {
   return scheduled;
 }
 
+void Scheduler::begin_pictures(const std::vector<ScheduledPicture>& pictures) {
+  for (const ScheduledPicture& picture : pictures) slots_.hold(picture.slot);
+}
+
+void Scheduler::end_pictures(const std::vector<ScheduledPicture>& pictures, bool encoded) {
+  for (const ScheduledPicture& picture : pictures) {
+    if (encoded) slots_.set_ready(picture.slot);
+    slots_.release(picture.slot);
+  }
+}
+
+bool Scheduler::wants_one_of(const std::vector<ScheduledPicture>& pictures) const {
+  return std::any_of(pictures.begin(), pictures.end(), [this](const ScheduledPicture& picture) {
+    return slots_.cache().num_users(picture.slot) > 1;  // beside who holds it
+  });
+}
+
 bool Scheduler::has_its_pictures(const Sequence& sequence) const {
   return std::all_of(sequence.pictures.begin(), sequence.pictures.end(),
                      [this](const SequencePicture& picture) {

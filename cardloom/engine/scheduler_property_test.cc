@@ -98,6 +98,7 @@ class World {
       RC_ASSERT(steps < 10'000);
       step({Happening::kStep, 0, 0});
     }
+    if (!encoding_.empty()) end_encoding(false);
     check_books();
     RC_ASSERT(scheduler_.blocks().num_used() == 0);
     RC_ASSERT(scheduler_.blocks().num_available() == limits_.num_blocks);
@@ -109,6 +110,7 @@ class World {
   [[nodiscard]] const Scheduler& scheduler() const { return scheduler_; }
 
   void step(const Happening& happening) {
+    if (!encoding_.empty() && !scheduler_.wants_one_of(encoding_)) end_encoding(false);
     scheduler_.admit();
     if (encoded_last_) {  // as the engine takes turns
       encoded_last_ = !run_rows(happening) && encode(happening);
@@ -132,27 +134,42 @@ class World {
     end(*entry);
   }
 
+  /// Pictures take one to three steps, as the kind of happening has it; the last writes slots.
   bool encode(const Happening& happening) {
-    const std::vector<ScheduledPicture> pictures = scheduler_.schedule_pictures();
-    if (pictures.empty()) return false;
-    RC_ASSERT(static_cast<std::int64_t>(pictures.size()) <= limits_.max_pictures);
-    std::set<std::int32_t> slots;
-    for (const ScheduledPicture& picture : pictures) {
-      RC_ASSERT(slots.insert(picture.slot).second);  // never twice in a step
-      RC_ASSERT(!scheduler_.slots().is_ready(picture.slot));
-      pictures_[static_cast<std::size_t>(picture.slot)] =
-          picture_number(*scheduler_.find(picture.sequence_id), picture.picture);
-    }
+    if (encoding_.empty()) begin_encoding();
+    if (encoding_.empty()) return false;
     if (happening.kind == Happening::kStepWithCancel) cancel(happening.a);
-    for (const ScheduledPicture& picture : pictures) {
-      if (happening.kind != Happening::kStepThatFails) {
-        scheduler_.picture_done(picture.slot);
-        continue;
+    if (happening.kind == Happening::kStepThatFails) {
+      for (const ScheduledPicture& picture : encoding_) {
+        for (const std::uint64_t id : scheduler_.users_of_slot(picture.slot)) end(id);
       }
-      pictures_[static_cast<std::size_t>(picture.slot)] = -2;
-      for (const std::uint64_t id : scheduler_.users_of_slot(picture.slot)) end(id);
+      end_encoding(false);
+    } else if (happening.b % 3 == 0) {
+      for (std::size_t index = 0; index < encoding_.size(); ++index) {
+        pictures_[static_cast<std::size_t>(encoding_[index].slot)] = encoding_numbers_[index];
+      }
+      end_encoding(true);
     }
     return true;
+  }
+
+  void begin_encoding() {
+    encoding_ = scheduler_.schedule_pictures();
+    RC_ASSERT(static_cast<std::int64_t>(encoding_.size()) <= limits_.max_pictures);
+    std::set<std::int32_t> slots;
+    encoding_numbers_.clear();
+    for (const ScheduledPicture& picture : encoding_) {
+      RC_ASSERT(slots.insert(picture.slot).second);  // never twice in a step
+      RC_ASSERT(!scheduler_.slots().is_ready(picture.slot));
+      encoding_numbers_.push_back(
+          picture_number(*scheduler_.find(picture.sequence_id), picture.picture));
+    }
+    scheduler_.begin_pictures(encoding_);
+  }
+
+  void end_encoding(bool encoded) {
+    scheduler_.end_pictures(encoding_, encoded);
+    encoding_.clear();
   }
 
   bool run_rows(const Happening& happening) {
@@ -255,6 +272,7 @@ class World {
     const BlockCache& blocks = scheduler_.blocks();
     std::map<std::int32_t, std::int32_t> users;
     std::map<std::int32_t, std::int32_t> slot_users;
+    for (const ScheduledPicture& picture : encoding_) ++slot_users[picture.slot];
     RC_ASSERT(scheduler_.ids().size() == requests_.size());
     for (const std::uint64_t id : requests_) {
       const Sequence& sequence = *scheduler_.find(id);
@@ -298,6 +316,8 @@ class World {
   std::vector<std::int32_t> pictures_;  ///< [slot]
   std::set<std::uint64_t> requests_;    ///< that have not ended
   std::uint64_t last_id_ = 0;
+  std::vector<ScheduledPicture> encoding_;      ///< pictures that are being encoded
+  std::vector<std::int32_t> encoding_numbers_;  ///< likewise: what they show
   bool encoded_last_ = false;
 };
 
