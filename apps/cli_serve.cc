@@ -67,6 +67,7 @@ void add_capacity(CLI::App& command, ServeOptions& options) {
           "--speculate", options.speculate,
           "guess tokens ahead by looking them up in the text: off or ngram; the answers are "
           "the same")
+      ->check(choices("off ngram"))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
@@ -98,6 +99,7 @@ void add_pictures(CLI::App& command, ServeOptions& options) {
   command
       .add_option("--fetch-images", options.fetch_images,
                   "fetch http and https URLs: off, allowed (hosts of --image-host), public")
+      ->check(choices("off allowed public"))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
@@ -130,6 +132,7 @@ void define_serve(CLI::App& app, ServeOptions& options, std::function<int()>& ch
   command
       .add_option("--metrics-alias", options.metrics_alias,
                   "use another server's metric names too: vllm")
+      ->check(choices("vllm"))
       ->type_name("NAME");
   command
       .add_option("--shutdown-timeout", options.shutdown_timeout,
