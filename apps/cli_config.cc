@@ -11,7 +11,6 @@ void define_show(CLI::App& config, ConfigOptions& options, std::function<int()>&
       "  CARDLOOM_TP=2 cardloom config show run --json\n"
       "What it prints is a settings file; keys are \"***\" in it.\n");
   command.add_option("COMMAND", options.command, "whose options; serve if none is named")
-      ->expected(0, 2)
       ->type_name("");
   command.add_flag("--origin", options.origin, "say where each value comes from");
   command.add_flag("--json", options.json, "one JSON object on stdout");
@@ -34,9 +33,7 @@ void define_init(CLI::App& config, ConfigOptions& options, std::function<int()>&
       config, "init", "print a settings file to begin with: all options with help and default",
       "  cardloom config init > cardloom.toml\n"
       "  cardloom config init serve > cardloom.toml\n");
-  command.add_option("COMMAND", options.command, "only this command's")
-      ->expected(0, 2)
-      ->type_name("");
+  command.add_option("COMMAND", options.command, "only this command's")->type_name("");
   command.callback([&] { chosen = [&options] { return run_config_init(options); }; });
 }
 

@@ -198,11 +198,7 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::Success& wanted) {  // --help and --version
     return app.exit(wanted);
   }
-  if (!settings.empty() && !is_quiet(settings, words)) {
-    for (const std::string& warning : unknown_variables(variables, root)) {
-      std::fputs((one_line(warning) + "\n").c_str(), stderr);
-    }
-  }
+  if (!settings.empty() && !is_quiet(settings, words)) warn_of_unknown_variables(variables, root);
   try {
     return line.chosen();
   } catch (const Failure& failure) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "apps/commands.h"
 #include "apps/text.h"
@@ -14,7 +15,7 @@ namespace {
 using Kind = OptionInfo::Kind;
 
 /// What can stand where a value is expected.
-enum class Values { kNone, kChoices, kFiles, kFolders };
+enum class Values { kNone, kChoices, kFolders, kFiles };
 
 Values values_of(const OptionInfo& option) {
   if (!option.choices.empty()) return Values::kChoices;
@@ -56,51 +57,48 @@ std::string spaced(const CommandInfo& command) {
   return command.path.empty() ? "" : " " + command.path;
 }
 
-std::string bash_reply(Values values, const std::vector<std::string>& choices) {
-  switch (values) {
-    case Values::kChoices:
-      return fmt::format("_cardloom_reply -W '{}'", joined(choices, " "));
-    case Values::kFiles:
-      return "_cardloom_files -f";
-    case Values::kFolders:
-      return "_cardloom_files -d";
-    case Values::kNone:
-      break;
-  }
-  return "COMPREPLY=()";
+/// `-d -W 'serve'`: what compgen is asked for.
+std::string bash_words(Values values, const std::vector<std::string>& words) {
+  std::string asked = values == Values::kFiles ? " -f" : values == Values::kFolders ? " -d" : "";
+  if (!words.empty()) asked += fmt::format(" -W '{}'", joined(words, " "));
+  if (asked.empty()) return "COMPREPLY=()";
+  const bool is_path = values == Values::kFiles || values == Values::kFolders;
+  return (is_path ? "_cardloom_files" : "_cardloom_reply") + asked;
 }
 
-/// A case arm an option that takes a value: what may follow it.
+/// Case arms for a command's options that take a value: what may follow them.
 std::string bash_value_arms(const CommandInfo& command) {
-  std::string arms;
+  std::map<std::string, std::vector<std::string>> patterns;  // by what is offered
   for (const OptionInfo& option : command.options) {
     if (option.is_positional || option.kind == Kind::kFlag) continue;
-    std::vector<std::string> patterns;
     for (const std::string& form : written_forms(option)) {
-      patterns.push_back(fmt::format("'{} {}'", spaced(command), form));
+      patterns[bash_words(values_of(option), option.choices)].push_back(
+          fmt::format("'{} {}'", spaced(command), form));
     }
-    arms += fmt::format("    {}) {}; return ;;\n", joined(patterns, "|"),
-                        bash_reply(values_of(option), option.choices));
+  }
+  std::string arms;
+  for (const auto& [reply, options] : patterns) {
+    arms += fmt::format("    {})\n      {}; return ;;\n", joined(options, "|"), reply);
   }
   return arms;
 }
 
-/// A case arm a command: its options, or what else may stand there.
+/// A case arm for a command: its options, or what else may stand there.
 std::string bash_word_arm(const CommandInfo& command) {
   std::vector<std::string> options;
+  std::vector<std::string> words = names_of(command.commands);
   Values values = Values::kNone;
-  std::vector<std::string> choices = names_of(command.commands);
-  if (!choices.empty()) values = Values::kChoices;
   for (const OptionInfo& option : command.options) {
     const std::vector<std::string> forms = written_forms(option);
     options.insert(options.end(), forms.begin(), forms.end());
-    if (!option.is_positional || values != Values::kNone) continue;
-    values = values_of(option);
-    choices = option.choices;
+    if (!option.is_positional) continue;
+    words.insert(words.end(), option.choices.begin(), option.choices.end());
+    // One that takes paths makes paths welcome wherever a positional may stand.
+    if (const Values taken = values_of(option); taken > values) values = taken;
   }
   return fmt::format(
-      "    '{}') if [[ $cur == -* ]]; then _cardloom_reply -W '{}'; else {}; fi ;;\n",
-      spaced(command), joined(options, " "), bash_reply(values, choices));
+      "    '{}')\n      if [[ $cur == -* ]]; then _cardloom_reply -W '{}'; else {}; fi ;;\n",
+      spaced(command), joined(options, " "), bash_words(values, words));
 }
 
 constexpr const char* kBashHead =
@@ -212,8 +210,10 @@ std::string zsh_command(const CommandInfo& command) {
   for (const CommandInfo& below : command.commands) {
     script += fmt::format("        '{}:{}'\n", below.name, zsh_text(below.help));
   }
-  script +=
-      "      )\n      _describe command commands ;;\n    argument)\n      case $words[1] in\n";
+  script += "      )\n      _describe command commands";
+  const OptionInfo* model = command.find_option("MODEL");
+  if (model != nullptr) script += "\n      " + zsh_action(*model);
+  script += " ;;\n    argument)\n      case $words[1] in\n";
   for (const CommandInfo& below : command.commands) {
     script += fmt::format("        {}) {} ;;\n", below.name, zsh_function(below));
   }

@@ -1,7 +1,6 @@
 // `config show`, `config validate` and `config init`.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdio>
 
 #include "apps/commands.h"
@@ -35,6 +34,7 @@ int run_config_show(const ConfigOptions& options) {
   const ConfigFile file = find_config(
       options.file.empty() ? std::nullopt : std::optional(options.file), variables, root);
   const std::vector<Setting> settings = resolve(command, {}, variables, file);
+  warn_of_unknown_variables(variables, root);
   if (options.json) {
     print_json(settings_json(command, settings, file));
   } else {

@@ -49,12 +49,16 @@ json::value json_value(const OptionInfo& option, const std::string& text) {
   const char* end = text.data() + text.size();
   if (option.kind == Kind::kFlag) return text == "true";
   if (option.kind == Kind::kText) return json::string(replace_invalid_utf8(text));
+  const auto reads = [&](auto& number) {
+    const auto [rest, problem] = std::from_chars(text.data(), end, number);
+    return rest == end && problem == std::errc();
+  };
   std::int64_t integer = 0;
-  if (std::from_chars(text.data(), end, integer).ptr == end) return integer;
+  if (reads(integer)) return integer;
   std::uint64_t large = 0;
-  if (std::from_chars(text.data(), end, large).ptr == end) return large;
+  if (reads(large)) return large;
   double number = 0;
-  std::from_chars(text.data(), end, number);
+  reads(number);
   return number;
 }
 

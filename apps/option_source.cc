@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdio>
 
 #include "apps/text.h"
 
@@ -196,6 +197,12 @@ std::vector<std::string> unknown_variables(const Environment& variables, const C
                                 meant.empty() ? "" : fmt::format("; was {} meant?", meant)));
   }
   return lines;
+}
+
+void warn_of_unknown_variables(const Environment& variables, const CommandInfo& root) {
+  for (const std::string& warning : unknown_variables(variables, root)) {
+    std::fputs((one_line(warning) + "\n").c_str(), stderr);
+  }
 }
 
 Failure with_origin(const Failure& failure, const std::vector<Setting>& settings) {

@@ -57,6 +57,9 @@ struct Setting {
 [[nodiscard]] std::vector<std::string> unknown_variables(const Environment& variables,
                                                          const CommandInfo& root);
 
+/// The same lines on stderr.
+void warn_of_unknown_variables(const Environment& variables, const CommandInfo& root);
+
 /// `failure`, which tells of "--tp", telling of "CARDLOOM_TP" or "cardloom.toml:7: serve.tp" if
 /// that is where the value came from.
 [[nodiscard]] Failure with_origin(const Failure& failure, const std::vector<Setting>& settings);

@@ -9,13 +9,16 @@ namespace cardloom::app {
 namespace {
 
 /// What the variable behind an option takes: asked of CLI11's own conversion, which writes to it.
-OptionInfo::Kind kind_of(const CLI::Option& option) {
+OptionInfo::Kind kind_of(CLI::Option& option) {
   using Kind = OptionInfo::Kind;
   if (option.get_items_expected_max() == 0) return Kind::kFlag;
   const CLI::callback_t convert = option.get_callback();
   if (!convert || convert({"x"})) return Kind::kText;
   if (convert({"0.5"})) return Kind::kNumber;
-  return convert({"-1"}) ? Kind::kInteger : Kind::kUnsigned;
+  // CLI11 takes -1 for an unsigned variable too; what it made of it tells.
+  convert({"-1"});
+  option.capture_default_str();
+  return option.get_default_str() == "-1" ? Kind::kInteger : Kind::kUnsigned;
 }
 
 /// The values that choices() in cli_table.h left with an option.
@@ -68,6 +71,14 @@ CommandInfo describe(CLI::App& command, const std::string& parents, const std::s
   return info;
 }
 
+/// COMMAND of `config show` and the like: only the table itself can say which there are.
+void name_commands(CommandInfo& command, const std::vector<std::string>& names) {
+  for (OptionInfo& option : command.options) {
+    if (option.is_positional && option.name == "COMMAND") option.choices = names;
+  }
+  for (CommandInfo& below : command.commands) name_commands(below, names);
+}
+
 bool is_setting_name(const std::string& name) {
   return name != "help" && name != "version" && name != "config";
 }
@@ -108,7 +119,13 @@ CommandInfo option_table() {
   CommandLine line;
   CLI::App app;
   define_commands(app, line);
-  return describe(app, "", "");
+  CommandInfo root = describe(app, "", "");
+  std::vector<std::string> names;
+  for (const CommandInfo& command : root.commands) {
+    if (command.has_settings()) names.push_back(command.name);
+  }
+  name_commands(root, names);
+  return root;
 }
 
 std::vector<const CommandInfo*> all_commands(const CommandInfo& root) {
