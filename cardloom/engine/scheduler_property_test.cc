@@ -253,7 +253,10 @@ class World {
       if (row < span.begin || row >= span.end) continue;
       const auto picture = static_cast<std::size_t>(span.image);
       const std::int32_t slot = sequence.pictures[picture].slot;
-      RC_ASSERT(truly || scheduler_.slots().is_ready(slot));
+      if (!truly) {
+        RC_ASSERT(slot >= 0);
+        RC_ASSERT(scheduler_.slots().is_ready(slot));
+      }
       const std::int32_t number =
           truly ? picture_number(sequence, picture) : pictures_[static_cast<std::size_t>(slot)];
       return mix(static_cast<std::uint64_t>(1000 + number),
