@@ -113,7 +113,7 @@ class Sequence;
 struct EngineStats;
 
 /// Runs sequences on the cards, several at once: KV cache in blocks, prompts in chunks, one token a
-/// sequence and step. One thread uses it.
+/// sequence and step, or several that were guessed right. One thread uses it, but for prepare().
 class Engine {
  public:
   /// Starts one thread a rank and reserves all memory (throws kResourceExhausted with the plan).
