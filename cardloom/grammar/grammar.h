@@ -20,7 +20,7 @@ struct GrammarLimits {
   std::int64_t max_whitespace = 16;     ///< bytes in a row between JSON tokens
   std::int64_t cache_bytes = 64 << 20;  ///< of masks of all grammars together
   std::int64_t max_string_chars = 1 << 20;  ///< of a string whose length the schema leaves open
-  std::int64_t max_steps = 4 << 20;         ///< of compiling: what stops hostile input in time
+  std::int64_t max_steps = 2 << 20;         ///< of compiling: what stops hostile input in time
 };
 
 /// A compiled grammar over bytes; constant, shared by all its sequences.
