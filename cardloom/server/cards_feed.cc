@@ -12,8 +12,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxWatchers = 16;
-/// What a person can follow. A small model makes thousands of steps a second.
-constexpr std::chrono::milliseconds kBetweenSteps{20};
+/// A small model makes thousands of steps a second, more than a person can follow or a browser
+/// wants to read. So steps are shown at this rate, a short answer whole, a long one in runs of
+/// neighbouring steps.
+constexpr double kStepsPerSecond = 50;
+constexpr double kMostAtOnce = 64;
+constexpr double kLeastAtOnce = 8;
 
 /// Every name once, in order of first use.
 class Names {
@@ -107,10 +111,20 @@ void CardsFeed::close() {
 void CardsFeed::tick() { write_to_all(": ping\n\n"); }
 
 void CardsFeed::show(const StepActivity& activity) {
+  if (may_show()) write_to_all(step_event(activity));
+}
+
+bool CardsFeed::may_show() {
   const Clock::time_point now = Clock::now();
-  if (now - last_shown_ < kBetweenSteps) return;
-  last_shown_ = now;
-  write_to_all(step_event(activity));
+  const std::chrono::duration<double> passed = now - std::exchange(last_step_, now);
+  allowance_ = std::min(kMostAtOnce, allowance_ + passed.count() * kStepsPerSecond);
+  if (allowance_ < (is_resting_ ? kLeastAtOnce : 1)) {
+    is_resting_ = true;
+    return false;
+  }
+  is_resting_ = false;
+  allowance_ -= 1;
+  return true;
 }
 
 void CardsFeed::write_to_all(const std::string& bytes) {

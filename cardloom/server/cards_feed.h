@@ -13,7 +13,8 @@
 namespace cardloom::server {
 
 /// Shows whoever looks what the cards do, step by step, as server-sent events: first "cards", then
-/// a "step" for each step, with every card's operators and waits. Costs nothing while nobody looks.
+/// a "step" for each step (or, where they are thousands a second, for some), with every card's
+/// operators and waits. Costs nothing while nobody looks.
 class CardsFeed {
  public:
   explicit CardsFeed(const ServedModel& model) : model_(model) {}
@@ -30,6 +31,7 @@ class CardsFeed {
 
  private:
   void show(const StepActivity& activity);
+  [[nodiscard]] bool may_show();
   void write_to_all(const std::string& bytes);
   void forget(const http::Exchange* exchange);
 
@@ -37,7 +39,10 @@ class CardsFeed {
   std::mutex mutex_;  ///< guards the two below; the engine's lock may be taken inside it
   std::vector<std::shared_ptr<http::Exchange>> watchers_;
   bool is_closed_ = false;
-  std::chrono::steady_clock::time_point last_shown_{};  ///< the engine's thread alone
+  // The engine's thread alone:
+  std::chrono::steady_clock::time_point last_step_{};
+  double allowance_ = 0;    ///< steps that may be shown
+  bool is_resting_ = true;  ///< until the allowance is worth a run of steps
 };
 
 /// The data of a "step" event. Times in microseconds; spans are

@@ -17,9 +17,10 @@ export const dataUrl = (name) => {
 };
 export const base64 = (name) => readFileSync(`${root}demo/pictures/${name}`).toString('base64');
 
-/// A server on a free port. `stop` asks it to drain and gives its exit code.
+/// A server on a free port, unless `args` name one. `stop` asks it to drain and gives its exit code.
 export async function startServer(args = [], env = {}) {
-  const child = spawn(binary, ['serve', `${root}demo/glm-4v-nano`, '--port', '0', '--tp', '2', ...args], {
+  const port = args.includes('--port') ? [] : ['--port', '0'];
+  const child = spawn(binary, ['serve', `${root}demo/glm-4v-nano`, ...port, '--tp', '2', ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CardTrack, summarize, Timeline, type StepEvent } from '../src/cards/timeline.ts';
+import {
+  activityOf,
+  CardTrack,
+  summarize,
+  Timeline,
+  type StepEvent,
+} from '../src/cards/timeline.ts';
 import { kindNames, kindOf } from '../src/cards/kinds.ts';
 import { laneAt, laneTop, timeText } from '../src/cards/draw.ts';
 
@@ -36,6 +42,21 @@ test('time by operator and card', () => {
   );
   assert.equal(busy, 0.45);
   assert.equal(wait, 0.05);
+});
+
+test('steps that are not shown are counted too', () => {
+  const timeline = new Timeline();
+  timeline.reset(2);
+  for (let i = 0; i < 5; ++i) timeline.add(step(1 + 4 * i, 1000 + 400 * i));
+  const activity = activityOf(timeline, 0, 9e9);
+  assert.deepEqual(activity, {
+    steps: 5,
+    stepsPerSecond: 17 / 0.0017,
+    stepUs: 100,
+    rows: 3,
+    ofShown: 17 / 5,
+  });
+  assert.equal(activityOf(timeline, 5000, 9000).steps, 0);
 });
 
 test('only what lies in the window counts', () => {

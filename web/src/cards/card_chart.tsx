@@ -35,10 +35,8 @@ export function CardChart(props: {
   const chosenTheme = useStore(theme);
   const height = chartHeight(cards);
 
-  const windowNow = () => {
-    const to = view.paused ? view.end : feed.now();
-    return { from: to - view.length, to };
-  };
+  const endNow = () => (view.paused ? view.end : feed.now(view.length));
+  const windowNow = () => ({ from: endNow() - view.length, to: endNow() });
   const look = (at: { x: number; y: number } | null) => {
     const width = canvas.current?.clientWidth ?? 1;
     const rank = at === null ? null : laneAt(at.y, cards);
@@ -61,8 +59,7 @@ export function CardChart(props: {
     let restMs = kFrameMs;
     const draw = (now: number) => {
       frame = requestAnimationFrame(draw);
-      const empty = feed.timeline.latest < feed.now() - view.length;
-      const calm = still.matches || (empty && !view.paused);
+      const calm = still.matches || (feed.isIdle() && !view.paused);
       if (now - lastDrawn < (calm ? kCalmMs : restMs)) return;
       lastDrawn = now;
       const scale = devicePixelRatio || 1;
@@ -100,8 +97,7 @@ export function CardChart(props: {
       '+': () => zoom(0.5, 0.5),
       '=': () => zoom(0.5, 0.5),
       '-': () => zoom(2, 0.5),
-      ArrowLeft: () =>
-        change({ paused: true, end: (view.paused ? view.end : feed.now()) - view.length / 5 }),
+      ArrowLeft: () => change({ paused: true, end: endNow() - view.length / 5 }),
       ArrowRight: () => view.paused && change({ end: view.end + view.length / 5 }),
     };
     const move = moves[event.key];
@@ -141,7 +137,7 @@ export function CardChart(props: {
           style={{ height: `${height}px` }}
           onPointerDown={(event) => {
             if (event.pointerType === 'mouse' && event.button !== 0) return;
-            drag.current = { x: event.offsetX, end: view.paused ? view.end : feed.now() };
+            drag.current = { x: event.offsetX, end: endNow() };
             event.currentTarget.setPointerCapture(event.pointerId);
           }}
           onPointerMove={(event) => {

@@ -6,9 +6,9 @@ import { decimal, useT, type Key } from '../i18n/i18n.ts';
 import { Icon } from '../ui/icons.tsx';
 import { CardChart } from './card_chart.tsx';
 import { timeText } from './draw.ts';
-import { CardFeed, type FeedState } from './feed.ts';
+import { feedFor, leaveFeed, type CardFeed, type FeedState } from './feed.ts';
 import { kindNames, kinds } from './kinds.ts';
-import { summarize, type CardSummary } from './timeline.ts';
+import { activityOf, summarize, type Activity, type CardSummary } from './timeline.ts';
 
 export interface ChartView {
   paused: boolean;
@@ -16,14 +16,12 @@ export interface ChartView {
   end: number; // of the window while paused, the server's microseconds
 }
 
-interface Summary {
+interface Summary extends Activity {
   cards: CardSummary[];
-  stepsPerSecond: number;
-  stepUs: number;
-  rows: number;
 }
 
 const kLengths: [number, string][] = [
+  [20e3, '20 ms'],
   [200e3, '0.2 s'],
   [1e6, '1 s'],
   [5e6, '5 s'],
@@ -44,32 +42,40 @@ export const kLongest = 60e6;
 export function CardsView() {
   const t = useT();
   const key = useStore(keyStore, (now) => now.value);
-  const feed = useMemo(() => new CardFeed(), [key]);
+  const feed = useMemo(() => feedFor(key), [key]);
   const state = useStore(feed.state);
   const cards = useStore(feed.cards);
-  const [view, setView] = useState<ChartView>({ paused: false, length: 5e6, end: 0 });
+  const [view, setView] = useState<ChartView>({
+    paused: false,
+    length: feed.length ?? 5e6,
+    end: 0,
+  });
   const latest = useRef(view);
   latest.current = view;
   const [summary, setSummary] = useState<Summary | null>(null);
 
   useEffect(() => {
-    feed.open();
-    return () => feed.close();
+    return () => leaveFeed(feed);
   }, [feed]);
   const change = (next: Partial<ChartView>) => {
     const now = { ...latest.current, ...next };
-    if (now.paused && !latest.current.paused) now.end = next.end ?? feed.now();
+    if (now.paused && !latest.current.paused) now.end = next.end ?? feed.now(now.length);
     feed.paused = now.paused;
+    if (next.length !== undefined) feed.length = next.length;
     setView(now);
   };
   useEffect(() => {
-    const update = () => setSummary(summaryOf(feed, latest.current));
+    const update = () => {
+      if (feed.length === null && feed.timeline.steps.length > 0)
+        change({ length: fittingLength(feed) });
+      setSummary(summaryOf(feed, latest.current));
+    };
     update();
     const timer = setInterval(update, 600);
     return () => clearInterval(timer);
   }, [feed, view]);
 
-  const idle = state !== 'live' || summary === null || summary.stepsPerSecond === 0;
+  const empty = summary === null || summary.steps === 0;
   return (
     <div class="cards-view">
       <header class="cards-head">
@@ -85,9 +91,9 @@ export function CardsView() {
           </p>
         </div>
         <dl class="tiles">
-          <Tile value={idle ? '–' : decimal(summary.stepsPerSecond)} label={t('steps')} />
-          <Tile value={idle ? '–' : timeText(summary.stepUs)} label={t('stepTime')} />
-          <Tile value={idle ? '–' : decimal(summary.rows)} label={t('rows')} />
+          <Tile value={empty ? '–' : decimal(summary.stepsPerSecond)} label={t('steps')} />
+          <Tile value={empty ? '–' : timeText(summary.stepUs)} label={t('stepTime')} />
+          <Tile value={empty ? '–' : decimal(summary.rows)} label={t('rows')} />
         </dl>
       </header>
       <div class="cards-tools">
@@ -112,11 +118,15 @@ export function CardsView() {
             </button>
           ))}
         </div>
-        {view.paused && (
-          <span class="quiet">
-            {t('window')}: {timeText(view.length)}
-          </span>
-        )}
+        <span class="quiet">
+          {[
+            view.paused ? `${t('window')}: ${timeText(view.length)}` : '',
+            !view.paused && !empty && state === 'live' && feed.isIdle() ? t('cardsLast') : '',
+            !empty && summary.ofShown >= 1.5 ? t('ofShown', { n: decimal(summary.ofShown) }) : '',
+          ]
+            .filter((part) => part !== '')
+            .join(' · ')}
+        </span>
       </div>
       <section class="chart-panel" aria-label={t('chartLabel')}>
         {cards ? (
@@ -130,7 +140,7 @@ export function CardsView() {
         ) : (
           <div class="chart-empty" />
         )}
-        {(state !== 'live' || (idle && !view.paused)) && (
+        {(state !== 'live' || (empty && !view.paused)) && (
           <p class="chart-note" role="status">
             {t(kNote[state])}
             {state === 'key' && (
@@ -154,19 +164,21 @@ export function CardsView() {
 function summaryOf(feed: CardFeed, view: ChartView): Summary | null {
   const { timeline } = feed;
   if (timeline.tracks.length === 0) return null;
-  const to = view.paused ? view.end : feed.now();
+  const to = view.paused ? view.end : feed.now(view.length);
   const from = to - view.length;
-  const steps = timeline.steps.filter((step) => step.end_us > from && step.begin_us < to);
-  const total = steps.reduce((sum, step) => sum + (step.end_us - step.begin_us), 0);
-  // A window inside a step says nothing of steps a second; the step's own length does.
-  const spanned = Math.max(view.length, (steps.at(-1)?.end_us ?? 0) - (steps[0]?.begin_us ?? 0));
-  const rows = steps.reduce((sum, step) => sum + step.rows, 0);
-  return {
-    cards: timeline.tracks.map((_, rank) => summarize(timeline, rank, from, to)),
-    stepsPerSecond: steps.length / (spanned / 1e6),
-    stepUs: total / Math.max(1, steps.length),
-    rows: rows / Math.max(1, steps.length),
-  };
+  const activity = activityOf(timeline, from, to);
+  const cards = timeline.tracks.map((_, rank) => {
+    const shown = summarize(timeline, rank, from, to);
+    const whole = (share: number) => Math.min(1, share * activity.ofShown);
+    return { ...shown, busy: whole(shown.busy), wait: whole(shown.wait) };
+  });
+  return { ...activity, cards };
+}
+
+/// A window for about twenty of the steps that came.
+function fittingLength({ timeline }: CardFeed): number {
+  const { stepUs } = activityOf(timeline, 0, Infinity);
+  return kLengths.find(([length]) => length >= 20 * stepUs)?.[0] ?? 20e6;
 }
 
 function Tile({ value, label }: { value: string; label: string }) {

@@ -3,6 +3,10 @@ import { ApiError, isAbort, request } from '../api/client.ts';
 import { readEvents } from '../api/sse.ts';
 import { Timeline, type CardsEvent, type StepEvent } from './timeline.ts';
 
+const kLagUs = 200_000;
+const kIdleUs = 1_500_000;
+const kKeepMs = 120_000;
+
 export type FeedState = 'connecting' | 'live' | 'lost' | 'key' | 'none';
 
 /// The stream v1/cards/events into a timeline; it connects again by itself until closed. fetch()
@@ -12,6 +16,7 @@ export class CardFeed {
   readonly state = createStore<FeedState>('connecting');
   readonly cards = createStore<CardsEvent | null>(null);
   paused = false; // steps that come while paused are dropped
+  length: number | null = null; // of the window that was looked at last, in microseconds
   private readonly abort = new AbortController();
   private offset: number | null = null; // the page's clock less the server's, in microseconds
 
@@ -23,12 +28,23 @@ export class CardFeed {
     this.abort.abort();
   }
 
-  /// The server's time now, as near as the stream tells; behind by `lag`, so that a step that has
-  /// just ended is complete when it comes into view.
-  now(lag = 200_000): number {
-    return this.offset === null
-      ? this.timeline.latest
-      : performance.now() * 1000 - this.offset - lag;
+  /// Where a live window of `length` ends: the server's time, as near as the stream tells, behind
+  /// enough for a step that has just ended to be complete; but when nothing happens any more, soon
+  /// after the last step, so that there is always something to look at.
+  now(length: number): number {
+    if (this.offset === null) return this.timeline.latest;
+    const end = performance.now() * 1000 - this.offset - kLagUs;
+    return this.timeline.steps.length === 0
+      ? end
+      : Math.min(end, this.timeline.latest + length * 0.04);
+  }
+
+  /// Whether the last step is long past.
+  isIdle(): boolean {
+    return (
+      this.offset === null ||
+      performance.now() * 1000 - this.offset - this.timeline.latest > kIdleUs
+    );
   }
 
   private async connect(waitMs: number): Promise<void> {
@@ -81,3 +97,26 @@ export class CardFeed {
 }
 
 class NotOffered extends Error {}
+
+let kept: { key: string; feed: CardFeed } | null = null;
+let leaving: ReturnType<typeof setTimeout> | undefined;
+
+/// The feed of who looks at the cards now with the API key `key`. It goes on for a while after
+/// leaveFeed(), so that whoever asks something in the chat and comes back finds what the cards did.
+export function feedFor(key: string): CardFeed {
+  clearTimeout(leaving);
+  if (kept?.key === key) return kept.feed;
+  kept?.feed.close();
+  kept = { key, feed: new CardFeed() };
+  kept.feed.open();
+  return kept.feed;
+}
+
+export function leaveFeed(feed: CardFeed): void {
+  feed.paused = false;
+  if (kept?.feed !== feed) return feed.close();
+  leaving = setTimeout(() => {
+    feed.close();
+    if (kept?.feed === feed) kept = null;
+  }, kKeepMs);
+}

@@ -197,6 +197,32 @@ export interface CardSummary {
   wait: number;
 }
 
+/// What all cards did between two times. A server with many steps a second shows only some of them,
+/// whose numbers tell of the others.
+export interface Activity {
+  steps: number; // 0: nothing at all
+  stepsPerSecond: number;
+  stepUs: number;
+  rows: number; // a step
+  ofShown: number; // steps for each that is shown, 1 or more
+}
+
+export function activityOf(timeline: Timeline, from: number, to: number): Activity {
+  const steps = timeline.steps.filter((step) => step.end_us > from && step.begin_us < to);
+  const [first, last] = [steps[0], steps.at(-1)];
+  if (!first || !last) return { steps: 0, stepsPerSecond: 0, stepUs: 0, rows: 0, ofShown: 1 };
+  const happened = Math.max(steps.length, last.step - first.step + 1);
+  const time = steps.reduce((sum, step) => sum + (step.end_us - step.begin_us), 0);
+  const rows = steps.reduce((sum, step) => sum + step.rows, 0);
+  return {
+    steps: steps.length,
+    stepsPerSecond: happened / (Math.max(1, last.end_us - first.begin_us) / 1e6),
+    stepUs: time / steps.length,
+    rows: rows / steps.length,
+    ofShown: happened / steps.length,
+  };
+}
+
 /// What card `rank` did between two times.
 export function summarize(timeline: Timeline, rank: number, from: number, to: number): CardSummary {
   const track = timeline.tracks[rank];

@@ -57,7 +57,10 @@ export function ask(
 export function answer(conversationId: string, questionId: string): void {
   const conversation = conversationOf(conversationId);
   if (!conversation || isRunning(conversationId)) return;
-  const reply = tree.newMessage(conversation, { parent: questionId, role: 'assistant' });
+  const reply: tree.Message = {
+    ...tree.newMessage(conversation, { parent: questionId, role: 'assistant' }),
+    ...(settings.get().format === 'text' ? {} : { json: true }),
+  };
   putConversation(tree.withMessage(conversation, reply));
   void run(conversationId, reply.id, false);
 }

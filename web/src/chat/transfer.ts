@@ -137,6 +137,7 @@ function messageAt(found: unknown, place: string): Message {
     created: numberAt(from, 'created', place),
   };
   if (typeof from['finish'] === 'string') message.finish = from['finish'];
+  if (from['json'] === true) message.json = true;
   if (isPlainObject(from['stats'])) message.stats = numbersOnly(from['stats']);
   return message;
 }

@@ -28,6 +28,7 @@ export interface Message {
   finish?: string; // stop, length, ... as the server says; "stopped" if the person did
   stats?: AnswerStats;
   failure?: Failure;
+  json?: boolean; // an answer that was asked for as JSON
 }
 
 /// A conversation is a tree: editing a question or asking for another answer adds a sibling, and

@@ -33,10 +33,13 @@ function typeset(root: HTMLElement): void {
   }
   for (const formula of formulae) formula.textContent = formula.dataset['tex'] ?? '';
   katexComing ??= import('./katex.ts');
-  void katexComing.then((loaded) => {
-    katex = loaded;
-    for (const formula of root.querySelectorAll<HTMLElement>('.tex')) typesetOne(loaded, formula);
-  });
+  katexComing.then(
+    (loaded) => {
+      katex = loaded;
+      for (const formula of root.querySelectorAll<HTMLElement>('.tex')) typesetOne(loaded, formula);
+    },
+    () => (katexComing = null), // the server is gone: the formulae stay as TeX
+  );
 }
 
 function typesetOne(loaded: Katex, formula: HTMLElement): void {
@@ -70,8 +73,11 @@ function dressCode(pre: HTMLPreElement, finished: boolean, labels: EnhanceLabels
   pre.replaceWith(box);
   box.append(header, pre);
   if (!finished || language === '') return;
-  void import('./highlight.ts').then(({ codeToHtml }) => {
-    const html = codeToHtml(text, language);
-    if (html !== null) code.innerHTML = html;
-  });
+  import('./highlight.ts').then(
+    ({ codeToHtml }) => {
+      const html = codeToHtml(text, language);
+      if (html !== null) code.innerHTML = html;
+    },
+    () => undefined, // the server is gone: without colours then
+  );
 }

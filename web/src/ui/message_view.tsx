@@ -137,7 +137,9 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
       </div>
       <div class="answer-body">
         {message.text === '' && run && <Waiting run={run} />}
-        <Markdown text={message.text} live={run !== null} />
+        <div class={message.json ? 'json-answer' : undefined}>
+          <Markdown text={message.json ? asCode(message.text) : message.text} live={run !== null} />
+        </div>
         {message.text !== '' && run && <Speed run={run} />}
         {message.failure && (
           <ErrorCard
@@ -181,6 +183,11 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
       </div>
     </article>
   );
+}
+
+/// JSON as markdown: its letters mean nothing there, and spaces before it would.
+function asCode(text: string): string {
+  return text.trim() === '' ? '' : `~~~~~~json\n${text.trim()}\n~~~~~~`;
 }
 
 /// What happens before the first word: queue, pictures, prompt.

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Timings } from '../api/types.ts';
 import type { AnswerStats } from '../chat/tree.ts';
 import { decimal, duration, useT, type Key } from '../i18n/i18n.ts';
@@ -50,6 +50,9 @@ export function StatsLine({ stats }: { stats: AnswerStats }) {
 
 function Details({ stats }: { stats: AnswerStats }) {
   const t = useT();
+  const place = useRef<HTMLDivElement>(null);
+  // Below the last answer it would open out of sight.
+  useEffect(() => place.current?.scrollIntoView({ block: 'nearest' }), []);
   const { usage, timings } = stats;
   const stages = timings
     ? kStages.map((stage) => ({ ...stage, ms: stage.of(timings) })).filter((stage) => stage.ms > 0)
@@ -62,7 +65,7 @@ function Details({ stats }: { stats: AnswerStats }) {
     ['answerTokens', usage?.completion_tokens],
   ];
   return (
-    <div class="stats-details">
+    <div class="stats-details" ref={place}>
       {stages.length > 0 && (
         <>
           <div class="stage-bar" aria-hidden="true">

@@ -20,13 +20,14 @@ export const onlyFake =
 let browser;
 let fake;
 
-export async function startBrowser() {
+/// Starts Chromium and, unless the page is a real server's, the fake server.
+export async function startBrowser({ withFake = !isReal } = {}) {
   if (noBrowser) return;
   browser = await chromium.launch({
     executablePath,
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
   });
-  if (!isReal) fake = await startFakeServer({ prefix: '/some/prefix/' });
+  if (withFake) fake = await startFakeServer({ prefix: '/some/prefix/' });
 }
 
 export async function stopBrowser() {
@@ -37,9 +38,10 @@ export async function stopBrowser() {
 export const fakeState = () => fake.state;
 export const baseUrl = () => process.env.CARDLOOM_URL ?? fake.url;
 
-/// A new browser profile with the page open and the server ready. `problems` collects what must not
-/// happen: violations of the content security policy, uncaught errors, requests to other hosts.
-export async function openPage(options = {}, { ready = true } = {}) {
+/// A new browser profile with the page of `url` open and the server ready. `problems` collects what
+/// must not happen: violations of the content security policy, uncaught errors, requests to other
+/// hosts.
+export async function openPage(options = {}, { ready = true, url = baseUrl() } = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
     locale: 'en-GB',
@@ -57,7 +59,7 @@ export async function openPage(options = {}, { ready = true } = {}) {
       problems.push(message.text());
   });
   page.on('pageerror', (error) => problems.push(String(error)));
-  const { origin } = new URL(baseUrl());
+  const { origin } = new URL(url);
   page.on('request', (request) => {
     if (!/^(?:blob|data):/.test(request.url()) && !request.url().startsWith(origin))
       problems.push(`request to ${request.url()}`);
@@ -68,7 +70,7 @@ export async function openPage(options = {}, { ready = true } = {}) {
       process.env.CARDLOOM_KEY,
     );
   }
-  await page.goto(baseUrl());
+  await page.goto(url);
   if (ready) await page.locator('.dot-good').waitFor({ timeout: 20_000 });
   return new Chat(page, context, problems);
 }
@@ -107,6 +109,16 @@ export class Chat {
   async finished(timeout = 120_000) {
     await this.answers.last().waitFor();
     await this.page.locator('.answer[aria-busy="true"]').waitFor({ state: 'detached', timeout });
+  }
+
+  /// Drops files of demo/pictures and waits until the page has it.
+  async dropDemo(...names) {
+    const before = await this.page.locator('.composer .thumbnail').count();
+    await this.drop(names.map(demoPicture));
+    await this.page
+      .locator('.composer .thumbnail')
+      .nth(before + names.length - 1)
+      .waitFor();
   }
 
   lastAnswer() {
@@ -178,5 +190,14 @@ export function picture(name, width = 64, height = 48, left = [200, 30, 30], rig
     name,
     mimeType: 'image/png',
     buffer: makePng(width, height, (x) => (x < width / 2 ? left : right)),
+  };
+}
+
+/// A file of demo/pictures.
+export function demoPicture(name) {
+  return {
+    name,
+    mimeType: name.endsWith('.jpg') ? 'image/jpeg' : 'image/png',
+    buffer: readFileSync(new URL(`../../../demo/pictures/${name}`, import.meta.url)),
   };
 }

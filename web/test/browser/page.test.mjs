@@ -51,7 +51,7 @@ test(
     await chat.ask('This is too long');
     assert.match(
       await card.last().innerText(),
-      /longer than the model’s context[\s\S]*9,120 tokens/,
+      /does not fit into the model’s context[\s\S]*9,120 tokens/,
     );
   },
 );
@@ -144,7 +144,7 @@ test('languages: the browser’s, then the chosen one', { skip: noBrowser }, asy
   await chat.page.getByPlaceholder('提问').waitFor();
   assert.equal(await chat.page.evaluate(() => document.documentElement.lang), 'zh-CN');
   await chat.shot('chinese');
-  await chat.button('Switch to English').click();
+  await chat.button('EN: switch to English').click();
   await chat.page.getByPlaceholder('Ask, or drop').waitFor();
   await chat.page.reload();
   await chat.page.getByPlaceholder('Ask, or drop').waitFor();
