@@ -100,7 +100,15 @@ void SchemaCompiler::add_value_rules(const std::vector<Schema>& values, const st
 
 std::int32_t SchemaCompiler::rule_of(const Parts& parts, unsigned type, const std::string& origin) {
   std::string key(type_name(type));
-  for (const Part& part : parts) key.append(1, '\n').append(part.pointer);
+  // Scalars are the same rule wherever the same is said of them, containers at the same place.
+  const bool scalar = type != kObjectType && type != kArrayType;
+  for (const Part& part : parts) {
+    if (scalar) {
+      reader_.append_keywords(part, type, key);
+    } else {
+      key.append(1, '\n').append(part.pointer);
+    }
+  }
   budget_->spend(1 + static_cast<std::int64_t>(key.size() / 16));
   const auto [found, added] = known_.try_emplace(key, 0);
   if (added) {
