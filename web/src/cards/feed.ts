@@ -29,14 +29,13 @@ export class CardFeed {
   }
 
   /// Where a live window of `length` ends: the server's time, as near as the stream tells, behind
-  /// enough for a step that has just ended to be complete; but when nothing happens any more, soon
-  /// after the last step, so that there is always something to look at.
+  /// enough for a step that has just ended to be complete; but soon after the last step, so that
+  /// there is always something to look at.
   now(length: number): number {
     if (this.offset === null) return this.timeline.latest;
     const end = performance.now() * 1000 - this.offset - kLagUs;
-    return this.timeline.steps.length === 0
-      ? end
-      : Math.min(end, this.timeline.latest + length * 0.04);
+    const last = this.timeline.steps.findLast((step) => step.end_us <= end);
+    return last ? Math.min(end, last.end_us + length * 0.04) : end;
   }
 
   /// Whether the last step is long past.

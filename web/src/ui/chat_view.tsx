@@ -48,6 +48,7 @@ function Messages({ conversation }: { conversation: Conversation }) {
   const scroller = useRef<HTMLDivElement>(null);
   const [atEnd, setAtEnd] = useState(true);
   const follow = useRef(true);
+  const lastTop = useRef(0);
 
   // Follows the answer as long as the reader has not scrolled away from the end.
   useEffect(() => {
@@ -71,8 +72,16 @@ function Messages({ conversation }: { conversation: Conversation }) {
         tabIndex={0}
         onScroll={(event) => {
           const box = event.currentTarget;
-          follow.current = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
-          setAtEnd(follow.current);
+          const left = box.scrollHeight - box.scrollTop - box.clientHeight;
+          // Being far from the end says nothing, a fast answer may have grown; only the reader goes up.
+          const up = left > 1 && box.scrollTop < lastTop.current;
+          lastTop.current = box.scrollTop;
+          if (up) follow.current = false;
+          else if (left < 48) follow.current = true;
+          setAtEnd(follow.current || left < 48);
+        }}
+        onWheel={(event) => {
+          if (event.deltaY < 0) follow.current = false;
         }}
       >
         <h1 class="visually-hidden">{conversation.title || t('untitled')}</h1>
@@ -93,9 +102,10 @@ function Messages({ conversation }: { conversation: Conversation }) {
           icon="down"
           class="to-end"
           label={t('toEnd')}
-          onClick={() =>
-            scroller.current?.scrollTo({ top: scroller.current.scrollHeight, behavior: 'smooth' })
-          }
+          onClick={() => {
+            follow.current = true;
+            scroller.current?.scrollTo({ top: scroller.current.scrollHeight, behavior: 'smooth' });
+          }}
         />
       )}
     </div>

@@ -43,6 +43,17 @@ test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }
   const before = (await chat.lastAnswer()).length;
   await chat.page.waitForTimeout(200);
   assert.ok((await chat.lastAnswer()).length > before);
+  // Who scrolls up is left there, who goes to the end follows again.
+  await chat.page.getByText('word300', { exact: false }).first().waitFor();
+  assert.equal(await chat.page.locator('.to-end').count(), 0);
+  await chat.page.locator('.messages').hover();
+  await chat.page.mouse.wheel(0, -60);
+  await chat.button('To the end').waitFor();
+  const top = await chat.page.locator('.messages').evaluate((box) => box.scrollTop);
+  await chat.page.waitForTimeout(300);
+  assert.equal(await chat.page.locator('.messages').evaluate((box) => box.scrollTop), top);
+  await chat.button('To the end').click();
+  await chat.button('To the end').waitFor({ state: 'detached' });
   await chat.page.keyboard.press('Escape');
   await chat.finished();
   assert.match(await chat.answers.last().innerText(), /You stopped this answer/);
