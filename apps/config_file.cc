@@ -224,13 +224,15 @@ class Reader {
     }
   }
 
+  using Meant = std::pair<const CommandInfo*, const OptionInfo*>;
+
   /// The options that a key stands for: one, or in [common] one of each command that has it.
-  [[nodiscard]] std::vector<const OptionInfo*> meant_by(const FileValue& value) const {
-    std::vector<const OptionInfo*> options;
+  [[nodiscard]] std::vector<Meant> meant_by(const FileValue& value) const {
+    std::vector<Meant> options;
     for (const CommandInfo* one : commands_) {
       if (value.table != kCommon && value.table != one->path) continue;
       const OptionInfo* option = find_setting(*one, value.key, value.table == kCommon);
-      if (option != nullptr) options.push_back(option);
+      if (option != nullptr) options.emplace_back(one, option);
     }
     return options;
   }
@@ -250,7 +252,7 @@ class Reader {
   }
 
   void read_value(FileValue value) {
-    const std::vector<const OptionInfo*> options = meant_by(value);
+    const std::vector<Meant> options = meant_by(value);
     if (options.empty()) {
       const std::vector<std::string> keys = known_keys(value.table);
       const std::string meant = nearest(value.key, keys);
@@ -259,13 +261,16 @@ class Reader {
                       meant.empty() ? "cardloom config init, which lists them all"
                                     : fmt::format("{}, if that was meant", meant));
     }
-    for (const OptionInfo* option : options) {
+    for (const Meant& meant : options) {
+      const auto& [one, option] = meant;
       if (fits(*option, value)) continue;
+      const bool is_common = value.table == kCommon;
       return complain(value.line,
                       fmt::format("{} is {}, but must be {}", value.dotted(),
                                   describe(value, option->is_secret()), wanted(*option)),
-                      fmt::format("{}: {}", value.key, option->help),
-                      fmt::format("{} = {}", value.key, example(*option)));
+                      fmt::format("{} of {}: {}", value.key, one->path, option->help),
+                      is_common ? "a value that all commands take, or the table of one command"
+                                : fmt::format("{} = {}", value.key, example(*option)));
     }
     if (!seen_.insert(value.dotted()).second) {
       return complain(value.line, fmt::format("{} stands there twice", value.dotted()),

@@ -110,6 +110,9 @@ TEST(ConfigFile, ReadsUnderscoresAsHyphens) {
 TEST(ConfigFile, CommonTakesWhatAnyCommandTakes) {
   EXPECT_EQ(parse("[common]\nrate = 1\ntp = 2\nmodel = 'm'\n").values.size(), 3U);
   EXPECT_EQ(error_of("[common]\nrat = 1\n").message, "c.toml:2: there is no option common.rat");
+  const Error type = error_of("[common]\ntp = 'x'\n");
+  EXPECT_EQ(type.message, "c.toml:2: common.tp is the string \"x\", but must be an integer");
+  EXPECT_EQ(type.detail, "tp of serve: what tp does");
   // `bench serve --model` is a name, MODEL a folder: [common] means the folder.
   const CommandInfo& below = *root().find_command("bench serve");
   EXPECT_EQ(find_setting(below, "model", /*is_common=*/true), nullptr);

@@ -109,7 +109,7 @@ std::string command_section(const CommandInfo& command, const std::vector<Option
   // Every command has it, and it says nothing new.
   std::erase_if(own, [](const OptionInfo& option) { return option.name == "help"; });
   out += option_entries(own);
-  if (own.size() < command.options.size() && command.has_settings()) {
+  if (takes(command, shared)) {
     out += ".PP\nAlso takes the common options.\n";
   }
   return out + footer_text(command.footer, ".PP\n");

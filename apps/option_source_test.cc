@@ -133,12 +133,13 @@ TEST(OptionSource, CommandTableGoesBeforeCommon) {
 }
 
 TEST(OptionSource, EmptyListInTheFileBeatsCommon) {
-  const SettingsFile file("[common]\nimage = ['a']\n[run]\nimage = []\n");
-  const auto run = understand({"run", "m", "--config", file.path()});
-  EXPECT_THAT(run->line.run.images, IsEmpty());
-  EXPECT_EQ(run->origin("image"), file.path() + ":4");
-  EXPECT_THAT(understand({"check", "m", "--config", file.path()})->line.check.images,
-              ElementsAre("a"));
+  const SettingsFile common("[common]\nallowed-host = ['a', 'b']\n");
+  EXPECT_THAT(understand({"serve", "m", "--config", common.path()})->line.serve.allowed_hosts,
+              ElementsAre("a", "b"));
+  const SettingsFile both("[common]\nallowed-host = ['a', 'b']\n[serve]\nallowed-host = []\n");
+  const auto serve = understand({"serve", "m", "--config", both.path()});
+  EXPECT_THAT(serve->line.serve.allowed_hosts, IsEmpty());
+  EXPECT_EQ(serve->origin("allowed-host"), both.path() + ":4");
 }
 
 TEST(OptionSource, FindsTheFileByTypingOrVariableOnly) {

@@ -145,7 +145,7 @@ std::vector<const CommandInfo*> commands_with_settings(const CommandInfo& root) 
 }
 
 std::vector<OptionInfo> shared_options(const CommandInfo& root) {
-  // `bench serve` runs no model: what all the others share is still worth saying once.
+  // `bench serve` runs no model: what all the others share is worth saying once.
   std::vector<const CommandInfo*> commands = commands_with_settings(root);
   std::erase_if(commands, [](const CommandInfo* command) { return !command->find_option("tp"); });
   std::vector<OptionInfo> shared;
@@ -159,9 +159,16 @@ std::vector<OptionInfo> shared_options(const CommandInfo& root) {
   return shared;
 }
 
+bool takes(const CommandInfo& command, const std::vector<OptionInfo>& shared) {
+  return std::all_of(shared.begin(), shared.end(), [&](const OptionInfo& option) {
+    return command.find_option(option.name) != nullptr;
+  });
+}
+
 std::vector<OptionInfo> own_options(const CommandInfo& command,
                                     const std::vector<OptionInfo>& shared) {
   std::vector<OptionInfo> own = command.options;
+  if (!takes(command, shared)) return own;
   std::erase_if(own, [&](const OptionInfo& option) {
     return std::find(shared.begin(), shared.end(), option) != shared.end();
   });

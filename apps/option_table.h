@@ -62,9 +62,12 @@ struct CommandInfo {
 /// Those with settings.
 [[nodiscard]] std::vector<const CommandInfo*> commands_with_settings(const CommandInfo& root);
 
-/// Options (no positionals) that every command with settings has, as the first of them has them.
+/// Options (no positionals) that every command that runs a model has, as the first has them.
 [[nodiscard]] std::vector<OptionInfo> shared_options(const CommandInfo& root);
-/// A command's options that are not shared, or not in the same words or with the same default.
+/// Whether a command has all of them, in whatever words.
+[[nodiscard]] bool takes(const CommandInfo& command, const std::vector<OptionInfo>& shared);
+/// A command's options without those that are shared in the same words and with the same default;
+/// all if it does not take all of the shared.
 [[nodiscard]] std::vector<OptionInfo> own_options(const CommandInfo& command,
                                                   const std::vector<OptionInfo>& shared);
 
