@@ -262,7 +262,8 @@ void BenchRun::count_operators(BenchPhase& phase, bool first_step_only) {
 std::uint64_t BenchRun::submit(Prompt prompt, std::int64_t max_tokens) {
   Request request;
   request.prompt = std::move(prompt);
-  request.max_tokens = max_tokens;  // no stop ids: all rounds are as long as asked for
+  request.max_tokens = max_tokens;        // no stop ids: all rounds are as long as asked for
+  request.cache_salt = ++num_submitted_;  // nor shall one find what another has computed
   return unwrap(loaded_.engine->submit(std::move(request)), kExitFailed);
 }
 

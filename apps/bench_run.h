@@ -71,6 +71,7 @@ class BenchRun {
   std::unique_ptr<cpu::MachineProbe> probe_;
   int num_cpus_ = 1;
   std::uint64_t log_position_ = 0;
+  std::uint64_t num_submitted_ = 0;
   BenchPrompts prompts_;
 };
 

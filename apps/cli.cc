@@ -1,10 +1,5 @@
-// The option table: every command, flag, default and help text; `serve` has its own file.
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <functional>
-
+// The option table: every command, flag, default and help text; `serve` and `config` have their own
+// files.
 #include "apps/cli_table.h"
 
 namespace cardloom::app {
@@ -21,8 +16,10 @@ constexpr const char* kMainFooter =
     "  cardloom inspect glm-4v-9b --tp 4\n"
     "  cardloom run --help\n"
     "MODEL is a Hugging Face checkpoint: a folder with config.json, tokenizer.model and\n"
-    "*.safetensors. Environment: CARDLOOM_ISA as --isa; CARDLOOM_LAUNCH_BLOCKING=1 waits after\n"
-    "every operator, =2 also looks for NaN and Inf.\n";
+    "*.safetensors. Every option has its environment variable, CARDLOOM_ISA for --isa, and its "
+    "place\n"
+    "in a settings file: cardloom config --help. CARDLOOM_LAUNCH_BLOCKING=1 waits after every\n"
+    "operator, =2 also looks for NaN and Inf.\n";
 
 void add_cards(CLI::App& command, CommonOptions& options) {
   const char* group = "Cards and numbers";
@@ -35,6 +32,7 @@ void add_cards(CLI::App& command, CommonOptions& options) {
       ->type_name("N")
       ->group(group);
   command.add_option("--dtype", options.dtype, "type to compute in: bf16 or f32")
+      ->check(choices("bf16 f32"))
       ->capture_default_str()
       ->type_name("T")
       ->group(group);
@@ -43,20 +41,24 @@ void add_cards(CLI::App& command, CommonOptions& options) {
           "--weights", options.weights,
           "pack the text model's weights as bf16, q8, q4 or q4z, the last three with groups "
           "of :32, :64 or :128; as --dtype if not given")
+      ->check(choices("bf16 q8 q4 q4z"))
       ->type_name("F")
       ->group(group);
   command
       .add_option("--vision-weights", options.vision_weights,
                   "the same for vision tower and projector; as --dtype if not given")
+      ->check(choices("bf16 q8 q4 q4z"))
       ->type_name("F")
       ->group(group);
   command
       .add_option("--kv-cache", options.kv_cache,
                   "keep keys and values as bf16 or q8 (half the bytes); as --dtype if not given")
+      ->check(choices("bf16 q8"))
       ->type_name("F")
       ->group(group);
   command
       .add_option("--isa", options.isa, "instruction path: plain, avx2, avx512, avx512_bf16, amx")
+      ->check(choices("plain avx2 avx512 avx512_bf16 amx"))
       ->type_name("PATH")
       ->group(group);
   command.add_option("--context", options.context, "tokens of context; 0: the model's own limit")
@@ -82,6 +84,7 @@ void add_common(CLI::App& command, CommonOptions& options, bool model) {
   command
       .add_option("--vision-cut", options.vision_cut,
                   "cut pictures over cards by heads, whole pictures, or auto")
+      ->check(choices("heads pictures auto"))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
@@ -99,10 +102,26 @@ void add_common(CLI::App& command, CommonOptions& options, bool model) {
   command.add_flag("-q,--quiet", options.quiet, "no progress and no figures on stderr");
 }
 
-CLI::App& add_command(CLI::App& app, const char* name, const char* what, const char* examples) {
+CLI::Validator choices(const char* words) {
+  return {[](std::string&) { return std::string(); }, "", words};
+}
+
+CLI::App& add_plain_command(CLI::App& app, const char* name, const char* what,
+                            const char* examples) {
   CLI::App& command = *app.add_subcommand(name, what);
   command.footer(std::string("Examples:\n") + examples + kExitCodes);
   command.get_formatter()->column_width(34);
+  return command;
+}
+
+CLI::App& add_command(CLI::App& app, const char* name, const char* what, const char* examples) {
+  CLI::App& command = add_plain_command(app, name, what, examples);
+  // Read before everything else is, by command_line.cc: there is nothing to fill here.
+  command
+      .add_option_function<std::string>(
+          "--config", [](const std::string&) {},
+          "settings from a TOML file; see cardloom config --help")
+      ->type_name("FILE");
   return command;
 }
 
@@ -137,23 +156,6 @@ void add_images(CLI::App& command, std::vector<std::string>& images) {
       ->allow_extra_args(false)
       ->type_name("FILE");
 }
-
-/// All commands' options, and which function the typed command means.
-struct CommandLine {
-  RunOptions run;
-  LogitsOptions logits;
-  GenerateOptions generate;
-  TokenizeOptions tokenize;
-  PreprocessOptions preprocess;
-  InspectOptions inspect;
-  CheckOptions check;
-  EvalOptions eval;
-  BenchOptions bench;
-  BenchServeOptions bench_serve;
-  ServeOptions serve;
-  VersionOptions version;
-  std::function<int()> chosen;
-};
 
 void define_run(CLI::App& app, CommandLine& line) {
   RunOptions& options = line.run;
@@ -323,108 +325,11 @@ void define_version(CLI::App& app, CommandLine& line) {
   command.callback([&line] { line.chosen = [&line] { return run_version(line.version); }; });
 }
 
-/// Edits that turn `a` into `b`: insert, delete, replace.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-/// The nearest of `names` if it is near enough to be what was meant; else "".
-std::string nearest(const std::string& typed, const std::vector<std::string>& names) {
-  std::string best;
-  std::size_t least = std::max<std::size_t>(2, typed.size() / 3) + 1;
-  for (const std::string& name : names) {
-    const std::size_t distance = edit_distance(typed, name);
-    if (distance < least) {
-      least = distance;
-      best = name;
-    }
-  }
-  return best;
-}
-
-std::vector<std::string> option_names(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  return names;
-}
-
-std::vector<std::string> command_names(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
-  return names;
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
-/// "usage: cardloom run [OPTIONS] MODEL [PROMPT]", as the help says it.
-std::string usage_of(const CLI::App& command) {
-  const std::string help = command.help("cardloom");
-  const std::size_t begin = help.find("Usage: ");
-  if (begin == std::string::npos) return {};
-  return "u" + help.substr(begin + 1, help.find('\n', begin) - begin - 1);
-}
-
-/// CLI11's words where they are clear, ours where they are not.
-std::string parse_message(const CLI::ParseError& failure) {
-  std::string message = failure.what();
-  constexpr std::string_view kConversion = "Could not convert: ";
-  const std::size_t equals = message.find(" = ");
-  if (message.starts_with(kConversion) && equals != std::string::npos) {
-    return fmt::format("{} does not take \"{}\"",
-                       message.substr(kConversion.size(), equals - kConversion.size()),
-                       message.substr(equals + 3));
-  }
-  return message;
-}
-
-[[noreturn]] void tell_no_command(const CLI::App& app) {
-  const std::vector<std::string> known = command_names(app);
-  const std::vector<std::string> typed = app.remaining(true);
-  const std::string meant = typed.empty() ? std::string() : nearest(typed.front(), known);
-  fail_usage(typed.empty() ? "there is no command on the line"
-                           : fmt::format("there is no command \"{}\"", typed.front()),
-             fmt::format("the commands are {}", joined(known)),
-             meant.empty() ? "cardloom --help" : fmt::format("cardloom {}", meant));
-}
-
-/// CLI11's complaint in our three lines.
-[[noreturn]] void tell_parse_error(const CLI::App& app, const CLI::ParseError& failure) {
-  if (app.get_subcommands().empty()) tell_no_command(app);
-  const CLI::App& command = *app.get_subcommands().front();
-  const std::string help = fmt::format("cardloom {} --help", command.get_name());
-  const std::vector<std::string> extras = app.remaining(true);
-  if (dynamic_cast<const CLI::ExtrasError*>(&failure) == nullptr || extras.empty()) {
-    fail_usage(parse_message(failure), usage_of(command), help);
-  }
-  const std::string typed = extras.front().substr(0, extras.front().find('='));
-  const std::string meant = nearest(typed, option_names(command));
-  fail_usage(fmt::format("cardloom {} does not take \"{}\"", command.get_name(), typed),
-             fmt::format("{}; options {}", usage_of(command), joined(option_names(command))),
-             meant.empty() ? help : fmt::format("{}, if that was meant", meant));
-}
-
 }  // namespace
 
-int run_command_line(int argc, char** argv) {
-  CommandLine line;
-  CLI::App app("GLM-4V on several cards, with the same bits on any number of them.", "cardloom");
+void define_commands(CLI::App& app, CommandLine& line) {
+  app.name("cardloom");
+  app.description("GLM-4V on several cards, with the same bits on any number of them.");
   app.footer(std::string(kMainFooter) + kExitCodes);
   app.set_version_flag("--version", "cardloom " CARDLOOM_VERSION, "the version");
   app.require_subcommand(1);
@@ -439,14 +344,8 @@ int run_command_line(int argc, char** argv) {
   define_tokenize(app, line);
   define_preprocess(app, line);
   define_version(app, line);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& wanted) {  // --help and --version
-    return app.exit(wanted);
-  } catch (const CLI::ParseError& failure) {
-    tell_parse_error(app, failure);
-  }
-  return line.chosen();
+  define_config(app, line.config, line.chosen);
+  define_completion(app, line.completion, line.chosen);
 }
 
 }  // namespace cardloom::app

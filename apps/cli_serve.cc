@@ -57,6 +57,8 @@ void add_capacity(CLI::App& command, ServeOptions& options) {
   };
   number("--max-running", options.max_running, "sequences that run at once");
   number("--max-queue", options.max_queue, "sequences that wait; beyond: 429");
+  number("--max-pending-images", options.max_pending_images,
+         "pictures of all requests that are read, wait or run; beyond: 429");
   number("--kv-tokens", options.kv_tokens,
          "tokens of KV cache for all sequences; 0: four whole contexts");
   number("--io-threads", options.io_threads, "threads that talk to clients");
@@ -67,6 +69,7 @@ void add_capacity(CLI::App& command, ServeOptions& options) {
           "--speculate", options.speculate,
           "guess tokens ahead by looking them up in the text: off or ngram; the answers are "
           "the same")
+      ->check(choices("off ngram"))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
@@ -98,6 +101,7 @@ void add_pictures(CLI::App& command, ServeOptions& options) {
   command
       .add_option("--fetch-images", options.fetch_images,
                   "fetch http and https URLs: off, allowed (hosts of --image-host), public")
+      ->check(choices("off allowed public"))
       ->capture_default_str()
       ->type_name("HOW")
       ->group(group);
@@ -130,6 +134,7 @@ void define_serve(CLI::App& app, ServeOptions& options, std::function<int()>& ch
   command
       .add_option("--metrics-alias", options.metrics_alias,
                   "use another server's metric names too: vllm")
+      ->check(choices("vllm"))
       ->type_name("NAME");
   command
       .add_option("--shutdown-timeout", options.shutdown_timeout,

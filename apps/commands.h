@@ -145,6 +145,7 @@ struct ServeOptions {
   std::int64_t max_connections = 8192;
   std::int64_t max_running = 64;  ///< sequences
   std::int64_t max_queue = 256;
+  std::int64_t max_pending_images = 64;
   std::int64_t kv_tokens = 0;  ///< of all sequences together; 0: four whole contexts
   std::int64_t max_body_bytes = 64 << 20;
   api::RequestLimits limits;
@@ -161,6 +162,18 @@ struct VersionOptions {
   CommonOptions common;
 };
 
+/// Of `config show`, `config init` and `config validate`.
+struct ConfigOptions {
+  std::vector<std::string> command;  ///< whose: {"bench", "serve"}; empty: serve, or all
+  bool origin = false;
+  bool json = false;
+  std::string file;
+};
+
+struct CompletionOptions {
+  std::string shell;
+};
+
 /// Each runs one command and returns its exit code; throws Failure, or any std::exception, which
 /// main tells as it tells a Failure.
 int run_run(const RunOptions& options);
@@ -175,9 +188,15 @@ int run_bench(const BenchOptions& options);
 int run_bench_serve(const BenchServeOptions& options);
 int run_serve(const ServeOptions& options);
 int run_version(const VersionOptions& options);
+int run_config_show(const ConfigOptions& options);
+int run_config_validate(const ConfigOptions& options);
+int run_config_init(const ConfigOptions& options);
+int run_completion(const CompletionOptions& options);
+int run_man();
 
-/// Reads the command line and runs the command it names. Throws as the commands do, and Failure
-/// with kExitUsage for a command line that cannot be understood.
+/// Reads the command line and runs the command it names; for options that were not typed, the
+/// environment and the settings file have a say (option_source.h). Throws as the commands do, and
+/// Failure with kExitUsage for a command line that cannot be understood.
 int run_command_line(int argc, char** argv);
 
 }  // namespace cardloom::app

@@ -125,6 +125,7 @@ std::string plan_text(const MemoryPlan& plan) {
   add("KV of a token", [](const CardMemory& card) { return card.kv_bytes_per_token; });
   add(fmt::format("KV of {} tokens", plan.options.context_tokens),
       [](const CardMemory& card) { return card.kv_bytes; });
+  add("pictures being encoded", [](const CardMemory& card) { return card.vision_state_bytes; });
   add("workspace, a picture", [](const CardMemory& card) { return card.vision_workspace_bytes; });
   add(fmt::format("workspace, {} rows", plan.options.step_tokens),
       [](const CardMemory& card) { return card.text_workspace_bytes; });
@@ -154,6 +155,7 @@ json::array cards_json(const MemoryPlan& plan) {
                      {"weights_bytes", std::move(weights)},
                      {"kv_bytes_per_token", card.kv_bytes_per_token},
                      {"kv_bytes", card.kv_bytes},
+                     {"vision_state_bytes", card.vision_state_bytes},
                      {"vision_workspace_bytes", card.vision_workspace_bytes},
                      {"text_workspace_bytes", card.text_workspace_bytes},
                      {"total_bytes", card.total_bytes}});

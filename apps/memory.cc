@@ -69,6 +69,7 @@ glm4v::MemoryPlan plan_for(const glm4v::Glm4vConfig& config, const CommonOptions
   plan.context_tokens = std::min(options.context, kMaxPlannedTokens);
   plan.block_size = EngineOptions{}.block_size;
   plan.step_tokens = options.chunk;
+  plan.pictures_at_once = EngineOptions{}.max_pictures_per_step;
   return with_exit_code(kExitUsage, [&] { return glm4v::plan_memory(config, plan); });
 }
 

@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 
 /// Tokens guessed ahead in a step: beyond, the guesses are rarely right and each costs a row.
 constexpr std::int64_t kSpeculatedTokens = 8;
+/// A layer of glm-4v-9b takes about a second on two cores: running answers wait for one at a time.
+constexpr std::int64_t kVisionLayersPerStep = 1;
 /// Whole contexts that the KV cache holds if nobody says how many tokens.
 constexpr std::int64_t kDefaultContexts = 4;
 
@@ -90,6 +92,7 @@ server::ApiServerOptions server_options(const ServeOptions& options, const std::
   server.max_body_bytes = options.max_body_bytes;
   server.task_threads = static_cast<int>(options.task_threads);
   server.max_queue = options.max_queue;
+  server.max_pending_images = options.max_pending_images;
   server.allowed_hosts = options.allowed_hosts;
   server.metrics_vllm_names = options.metrics_alias == "vllm";
   server.ping_interval = std::chrono::seconds(options.ping_interval);
@@ -107,6 +110,7 @@ void check_options(const ServeOptions& options) {
   check_range("--max-connections", options.max_connections, 1, 1'000'000);
   check_range("--max-running", options.max_running, 1, 4096);
   check_range("--max-queue", options.max_queue, 1, 1'000'000);
+  check_range("--max-pending-images", options.max_pending_images, options.limits.max_images, 65536);
   check_range("--kv-tokens", options.kv_tokens, 0, std::int64_t{1} << 32);
   check_range("--max-body-bytes", options.max_body_bytes, 1024, std::int64_t{1} << 32);
   check_range("--max-images", options.limits.max_images, 0, 1024);
@@ -209,12 +213,13 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
                 const std::string& id) {
   EngineNeeds needs;
   needs.max_sequences = options.max_running;
-  needs.max_logits_rows = std::max<std::int64_t>(64, options.max_running);
   const std::int64_t context =
       options.common.context > 0 ? options.common.context : checkpoint.config().max_positions;
   needs.context_tokens = context;
   needs.kv_tokens = options.kv_tokens > 0 ? options.kv_tokens : kDefaultContexts * context;
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
+  needs.max_logits_rows = options.max_running * (1 + needs.speculate_ngram);
+  needs.vision_layers_per_step = kVisionLayersPerStep;
   serving.loaded = load_engine(checkpoint, options.common, needs);
   warm_up(*serving.loaded.engine, checkpoint);
   serving.loop = std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);

@@ -296,6 +296,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   engine.max_logits_rows = needs.max_logits_rows;
   engine.kv_tokens = needs.kv_tokens;
   engine.speculate_ngram = needs.speculate_ngram;
+  engine.vision_layers_per_step = static_cast<int>(needs.vision_layers_per_step);
   engine.vision_cut = vision_cut_of(options);
   engine.stream = with_exit_code(kExitUsage, [] { return StreamOptions::from_environment(); });
   engine.stream.fingerprints = needs.fingerprints;

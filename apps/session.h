@@ -95,6 +95,7 @@ struct EngineNeeds {
   bool fingerprints = false;
   std::int64_t kv_tokens = 0;  ///< rows of the KV cache; 0: a whole context for each sequence
   std::int64_t speculate_ngram = 0;
+  std::int64_t vision_layers_per_step = 0;  ///< 0: all
 };
 
 /// An engine on its cards, and what is told about them.

@@ -51,4 +51,11 @@ void print_json(const json::value& value);
 [[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows,
                                 std::size_t num_left = 1);
 
+/// The nearest of `names` if it is near enough to be what was meant; else "".
+[[nodiscard]] std::string nearest(const std::string& typed, const std::vector<std::string>& names);
+
+/// "a, b, c".
+[[nodiscard]] std::string joined(const std::vector<std::string>& words,
+                                 std::string_view between = ", ");
+
 }  // namespace cardloom::app

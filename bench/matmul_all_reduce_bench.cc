@@ -11,56 +11,15 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bench/products.h"
 #include "bench/support.h"
 #include "cardloom/backend/cpu/kernels/gemm_kernels.h"
-#include "cardloom/backend/cpu/kernels/matmul.h"
 #include "cardloom/ops/elementwise.h"
 #include "cardloom/ops/matmul.h"
 #include "cardloom/ops/matmul_all_reduce.h"
-#include "cardloom/weights/shard_plan.h"
 
 namespace cardloom::bench {
 namespace {
-
-struct Shape {
-  const char* name;
-  std::int64_t N;
-  LeafPlan leaves;
-  std::int64_t neighbour_columns;  ///< of the buffer that x is a slice of, beyond x: the layout met
-};
-
-/// Weights of one configuration, several copies in turn, so that M = 1 reads memory, not a cache.
-struct Weights {
-  std::vector<std::vector<PackedWeight>> copies;  ///< [copy][rank]
-};
-
-/// More than any last-level cache share of a small machine; the machines here show up to 480 MB.
-constexpr std::int64_t kRotatedBytes = std::int64_t{1} << 30;
-
-Tensor random_bf16(std::initializer_list<std::int64_t> shape, std::uint32_t seed) {
-  Tensor tensor(DType::kBF16, shape);
-  auto* bits = tensor.view().at<std::uint16_t>();
-  for (std::int64_t i = 0; i < tensor.view().num_elements(); ++i) {
-    seed = seed * 1664525U + 1013904223U;
-    // Sign and seven mantissa bits at exponent 2^-4: numbers of one size, none special.
-    bits[i] = static_cast<std::uint16_t>(0x3d80U | ((seed >> 16) & 0x807fU));
-  }
-  return tensor;
-}
-
-Weights cut(const Tensor& w, WeightFormat format, const LeafPlan& plan, int tp, int num_copies) {
-  Weights weights;
-  for (int copy = 0; copy < num_copies; ++copy) {
-    std::vector<PackedWeight>& ranks = weights.copies.emplace_back();
-    for (int rank = 0; rank < tp; ++rank) {
-      const IndexRange leaves = leaves_of_rank(plan.num_leaves, tp, rank);
-      ranks.push_back(PackedWeight::leaves(w.view(), format, plan.border, plan.num_leaves,
-                                           static_cast<int>(leaves.begin),
-                                           static_cast<int>(leaves.end)));
-    }
-  }
-  return weights;
-}
 
 /// A straightforward shared-memory all-reduce of f32 partial sums, as other engines do it after the
 /// product: copy in, meet, each rank reduces its share of rows, meet, copy out rounded.
@@ -129,15 +88,9 @@ void launch_all_reduce(Stream& stream, const AllReduceArgs& args) {
 class Contest {
  public:
   Contest(const Shape& shape, std::int64_t M, cpu::Isa isa, WeightFormat format)
-      : shape_(shape),
-        M_(M),
-        K_(shape.leaves.border[shape.leaves.num_leaves]),
-        two_(2, 1, isa),
-        one_(1, 2, isa),
-        single_(1, 1, isa) {
+      : shape_(shape), M_(M), K_(shape.K()), two_(2, 1, isa), one_(1, 2, isa), single_(1, 1, isa) {
     const Tensor w = random_bf16({shape.N, K_}, 1);
-    const std::int64_t bytes = packed_bytes(format, shape.N, K_);
-    const auto copies = static_cast<int>(M > 16 ? 1 : kRotatedBytes / bytes + 1);
+    const int copies = num_weight_copies(shape, M, format);
     halves_ = cut(w, format, shape.leaves, 2, copies);
     tree_ = cut(w, format, shape.leaves, 1, copies);
     LeafPlan flat;
@@ -148,7 +101,7 @@ class Contest {
       whole_.push_back(PackedWeight::whole(w.view(), format));
       auto& ranks = half_columns_.emplace_back();
       for (int rank = 0; rank < 2; ++rank) {
-        const IndexRange range = columns_of(rank);
+        const IndexRange range = shape.columns_of(rank);
         ranks.push_back(PackedWeight::whole(w.view().slice(1, range.begin, range.end), format));
       }
     }
@@ -161,12 +114,9 @@ class Contest {
     }
   }
 
-  [[nodiscard]] IndexRange columns_of(int rank) const {
-    const IndexRange leaves = leaves_of_rank(shape_.leaves.num_leaves, 2, rank);
-    return {shape_.leaves.border[leaves.begin], shape_.leaves.border[leaves.end]};
-  }
   [[nodiscard]] TensorView x_of(int rank) const {
-    return x_.view().slice(1, columns_of(rank).begin, columns_of(rank).end);
+    const IndexRange columns = shape_.columns_of(rank);
+    return x_.view().slice(1, columns.begin, columns.end);
   }
   [[nodiscard]] int calls() const { return calls_; }
 
@@ -310,63 +260,17 @@ void report_op_log(cpu::Isa isa) {
              median(times) / kLaunches * 1e9);
 }
 
-void launch_calls(Stream& stream, int calls, const MatmulAllReduceArgs& args) {
-  const Operand operands[] = {{args.x}, {args.out, OperandRole::kOutput}};
-  OpRecord& record = stream.log().open(OpId::kMatmulAllReduce, operands, 2, Location::current());
-  Stream* self = &stream;
-  OpRecord* written = &record;
-  stream.launch([self, written, calls, args] {
-    OpLog::set_state(*written, OpState::kRunning);
-    const KernelContext context{&self->device(), &self->log(), written};
-    for (int call = 0; call < calls; ++call) cpu::matmul_all_reduce(context, args);
-    OpLog::set_state(*written, OpState::kDone);
-  });
-}
-
-/// What the exchange costs where the product is next to nothing: one k block a rank.
 void report_exchange(cpu::Isa isa) {
-  struct Size {
-    std::int64_t M;
-    std::int64_t N;
-  };
-  for (const Size size : {Size{1, 2048}, Size{8, 4096}, Size{256, 4096}}) {
-    LeafPlan plan;
-    plan.num_leaves = 2;
-    plan.border[1] = 32;
-    plan.border[2] = 64;
-    const Tensor w = random_bf16({size.N, 64}, 1);
-    const Weights halves = cut(w, WeightFormat::kBF16, plan, 2, 1);
-    const Tensor x = random_bf16({size.M, 64}, 2);
-    const Tensor out[2] = {Tensor(DType::kBF16, {size.M, size.N}),
-                           Tensor(DType::kBF16, {size.M, size.N})};
-    Cards cards(2, 1, isa);
-    const int calls = size.M == 256 ? 50 : 5000;
-    std::vector<double> times;
-    for (int round = 0; round < 9; ++round) {
-      times.push_back(seconds_of([&] {
-        for (std::size_t rank = 0; rank < 2; ++rank) {
-          const auto first = static_cast<std::int64_t>(rank) * 32;
-          // All calls in one launch: what a launch costs is measured elsewhere.
-          launch_calls(*cards.cards[rank].stream, calls,
-                       {.comm = &cards.group.communicator(static_cast<int>(rank)),
-                        .x = x.view().slice(1, first, first + 32),
-                        .w = halves.copies[0][rank].matrix(),
-                        .bias = {},
-                        .residual = {},
-                        .out = out[rank].view()});
-        }
-        cards.synchronize();
-      }));
-    }
+  for (const ExchangeSize& size : kExchangeSizes) {
     fmt::print(
         "exchange of {:>4} KiB of sums, 2 ranks, with a product of K = 32 a rank: {:.1f} us\n",
-        size.M * size.N * 4 / 1024, median(times) / calls * 1e6);
+        size.kib(), exchange_seconds(size, isa) * 1e6);
   }
 }
 
 void report(const Shape& shape, int rounds, cpu::Isa isa, WeightFormat format, double peak,
             double bandwidth_two) {
-  const std::int64_t K = shape.leaves.border[shape.leaves.num_leaves];
+  const std::int64_t K = shape.K();
   for (const std::int64_t M : {1, 16, 512, 1602}) {
     Contest contest(shape, M, isa, format);
     const std::vector<double> times =
@@ -413,12 +317,9 @@ int main(int argc, char** argv) {
       to_string(format));
   fmt::print("{:>10} {:>5} {:>10} {:>8} {:>7} {:>7} {:>7} {:>9} {:>11} {:>10}\n", "shape", "M",
              "ms", "GFLOP/s", "kernel", "GB/s", "read", "vs 1 card", "vs separate", "tree");
-  bench::report({"text o", 4096, plan_head_leaves(32, 128), 512}, rounds, isa, format, peak,
-                bandwidth_two);
-  bench::report({"text down", 4096, plan_feature_leaves(13696), 13696}, rounds, isa, format, peak,
-                bandwidth_two);
-  bench::report({"vision fc2", 1792, plan_feature_leaves(15360), 0}, rounds, isa, format, peak,
-                bandwidth_two);
+  for (const bench::Shape& shape : bench::glm4v_shapes()) {
+    bench::report(shape, rounds, isa, format, peak, bandwidth_two);
+  }
   fmt::print("\n");
   bench::report_exchange(isa);
   bench::report_op_log(isa);

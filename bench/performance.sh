@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # bench/performance.sh OUTDIR: everything that docs/performance.md shows, in about ten minutes on two
 # quiet cores: builds, makes the cut full-width checkpoint, runs `cardloom bench` for every format and
-# layout, llama.cpp beside us, and MatmulAllReduce alone; then OUTDIR/tables.md and OUTDIR/*.svg.
-# What is there already (checkpoint, GGUF files, download) is used again.
+# layout, MatmulAllReduce alone and beside Open MPI, llama.cpp beside us; then OUTDIR/tables.md and
+# OUTDIR/*.svg. What is there already (checkpoint, GGUF files, download) is used again.
 #
 # Environment: FORMATS ("bf16 q8 q4"), VISION_FORMAT, LAYOUTS as cards x threads ("1x1 1xN 2xN/2"),
-# ROUNDS (3), DECODE steps (12), PEERS=0 to leave llama.cpp out, BUILD: a build folder to use.
+# ROUNDS (3), DECODE steps (12), PEERS=0 to leave llama.cpp out, MPI=0 to leave Open MPI out, BUILD: a
+# build folder to use.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[[ $# -ge 1 ]] || { sed -n '2,8p' "$0" | cut -c3- >&2; exit 2; }
+[[ $# -ge 1 ]] || { sed -n '2,9p' "$0" | cut -c3- >&2; exit 2; }
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 build=${BUILD:-}
@@ -68,6 +69,13 @@ for format in $formats; do
 done
 say "MatmulAllReduce alone"
 "$build/bin/matmul_all_reduce_bench" 5 > "$out/matmul_all_reduce.txt"
+if [[ ${MPI:-1} == 1 ]]; then
+  say "Open MPI"
+  ROUNDS=$rounds bench/mpi_contest.sh "$out" "$build" > "$out/mpi.log" 2>&1 || {
+    { echo "bench/mpi_contest.sh:"; cat "$out/mpi.log"; } >> "$out/failed.txt"
+  }
+  grep skipped "$out/mpi.log" >&2 || true
+fi
 if [[ ${PEERS:-1} == 1 ]]; then
   say "llama.cpp"
   FORMATS=$formats ROUNDS=$rounds THREADS=$cores bench/peers/run.sh "$out" "$build" \

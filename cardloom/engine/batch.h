@@ -15,7 +15,8 @@ namespace cardloom {
 /// A picture for every rank to encode into its own place `slot`.
 struct PictureToEncode {
   std::int32_t slot = 0;
-  std::shared_ptr<const Tensor> pixel_values;  ///< f32 [3, S, S]; a lost rank may read on for ever
+  /// f32 [3, S, S], for the first stage; shared: a lost rank may read on for ever.
+  std::shared_ptr<const Tensor> pixel_values{};
   bool wants_embeds = false;
 };
 
@@ -33,7 +34,10 @@ struct StepPlan {
   std::uint32_t step_id = 0;
   bool fingerprints = false;
 
+  /// A later stage has the pictures of the stage before it, in the same order, and needs no pixels.
+  /// There may be steps without pictures between stages, but no others with pictures.
   std::vector<PictureToEncode> pictures;
+  VisionStage vision_stage{};
   VisionCut vision_cut = VisionCut::kAuto;
 
   std::vector<std::int32_t> token_ids;        ///< [T]
@@ -61,8 +65,9 @@ struct StepResult {
   bool is_drained = true;
   VisionCut vision_cut = VisionCut::kHeads;
   std::vector<std::vector<Candidate>> candidates;  ///< [R] if the plan asks for them
-  std::vector<Tensor> image_embeds;  ///< rank 0: f32 [rows, H] of each picture that wants_embeds
-  std::uint64_t copies = 0;          ///< that layouts forced
+  /// Rank 0, after the last stage: f32 [rows, H] of each picture that wants_embeds.
+  std::vector<Tensor> image_embeds;
+  std::uint64_t copies = 0;  ///< that layouts forced
   std::uint64_t copy_bytes = 0;
 };
 

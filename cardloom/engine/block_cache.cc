@@ -36,6 +36,11 @@ std::optional<std::int32_t> BlockCache::share(const ContentHash& key) {
   return block;
 }
 
+void BlockCache::add_user(std::int32_t block, Location caller) {
+  require_used(block, caller);
+  allocator_.share(block, caller);
+}
+
 void BlockCache::publish(std::int32_t block, const ContentHash& key, Location caller) {
   require_used(block, caller);
   const auto [entry, is_new] = blocks_.try_emplace(key, block);

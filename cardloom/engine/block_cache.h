@@ -27,6 +27,8 @@ class BlockCache {
 
   /// One more user of the block published under `key`; nothing if there is none.
   [[nodiscard]] std::optional<std::int32_t> share(const ContentHash& key);
+  /// One more user of a block that is used.
+  void add_user(std::int32_t block, Location caller = Location::current());
   /// The block that share would give.
   [[nodiscard]] std::optional<std::int32_t> find(const ContentHash& key) const;
 

@@ -101,10 +101,21 @@ TEST(PictureSlots, APictureThatWasNeverEncodedLeavesNothing) {
   PictureSlots slots(1);
   const std::int32_t slot = slots.acquire(key(1)).value();
   slots.release(slot);
-  slots.set_ready(slot);  // the step that would have encoded it ends now
   EXPECT_EQ(slots.cache().num_free(), 1);
   EXPECT_EQ(slots.acquire(key(1)), slot);
   EXPECT_FALSE(slots.is_ready(slot));
+}
+
+TEST(PictureSlots, WhoEncodesAPictureHoldsItsSlot) {
+  PictureSlots slots(1);
+  const std::int32_t slot = slots.acquire(key(1)).value();
+  slots.hold(slot);
+  slots.release(slot);  // who wanted it is gone
+  EXPECT_EQ(slots.acquire(key(2)), std::nullopt);
+  slots.set_ready(slot);
+  slots.release(slot);
+  EXPECT_EQ(slots.acquire(key(1)), slot);
+  EXPECT_TRUE(slots.is_ready(slot));
 }
 
 TEST(PictureSlots, APictureGivesWayWhenNobodyUsesIt) {

@@ -38,6 +38,7 @@ struct EngineOptions {
   std::optional<DType> kv_cache{};     ///< kI8: q8; empty: as the model computes
   std::int64_t max_logits_rows = 64;   ///< rows of logits of one step (prompt_logits asks for many)
   std::int64_t max_pictures_per_step = 8;
+  int vision_layers_per_step = 0;  ///< of the vision tower, between two steps of rows; 0: all
   /// Of encoded pictures on each card, at least those that one context can show; 0: as many as the
   /// KV cache can show.
   std::int64_t picture_bytes = 0;
@@ -112,7 +113,7 @@ class Sequence;
 struct EngineStats;
 
 /// Runs sequences on the cards, several at once: KV cache in blocks, prompts in chunks, one token a
-/// sequence and step. One thread uses it.
+/// sequence and step, or several that were guessed right. One thread uses it, but for prepare().
 class Engine {
  public:
   /// Starts one thread a rank and reserves all memory (throws kResourceExhausted with the plan).
@@ -142,8 +143,8 @@ class Engine {
   void admit(std::unique_ptr<Sequence> sequence);
   /// step() in two parts: begin_step() lets the ranks begin, or returns false if no sequence is
   /// active; end_step() waits for them. Between the two only admit(), cancel() and looks. Pictures
-  /// are encoded in a step of their own, of which two never follow one another while there are rows
-  /// to run: running sequences wait for one at the most.
+  /// are encoded in steps of their own, of vision_layers_per_step each, of which two never follow
+  /// one another while there are rows to run: running sequences wait for one at the most.
   [[nodiscard]] bool begin_step();
   [[nodiscard]] StepReport end_step();
   /// Why no step can follow, if so.

@@ -62,7 +62,9 @@ EngineCore::EngineCore(CardGroup cards, const ModelFactory& make_models,
     : options_(options),
       ranks_(std::move(cards), make_models, options),
       scheduler_(scheduler_limits(options, ranks_)),
-      fingerprints_(options.stream.fingerprints) {}
+      fingerprints_(options.stream.fingerprints),
+      vision_stages_(
+          vision_stages(ranks_.model_info().num_vision_layers, options.vision_layers_per_step)) {}
 
 // --- Sequences ---
 
@@ -149,34 +151,49 @@ StepPlan EngineCore::make_plan() {
 bool EngineCore::begin_step() {
   CARDLOOM_ASSERT(!running_);
   if (ranks_.lost()) return false;
+  drop_pictures();
   scheduler_.admit();
+  if (encoding_.pictures.empty()) {
+    encoding_ = {.pictures = scheduler_.schedule_pictures()};
+    scheduler_.begin_pictures(encoding_.pictures);
+  }
   Running step;
-  // Turn by turn: a row of pictures must not hold up those who generate.
-  if (encoded_last_) step.rows = scheduler_.schedule_rows();
-  if (step.rows.empty()) step.pictures = scheduler_.schedule_pictures();
-  if (step.pictures.empty() && step.rows.empty()) step.rows = scheduler_.schedule_rows();
-  if (step.pictures.empty() && step.rows.empty()) return false;
-  encoded_last_ = !step.pictures.empty();
-  StepPlan plan = encoded_last_ ? plan_pictures(step.pictures) : plan_rows(step.rows);
+  // Turn by turn: pictures must not hold up those who generate for more than a stage.
+  if (encoded_last_ || encoding_.pictures.empty()) step.rows = scheduler_.schedule_rows();
+  step.encodes = step.rows.empty() && !encoding_.pictures.empty();
+  if (step.rows.empty() && !step.encodes) return false;
+  encoded_last_ = step.encodes;
+  StepPlan plan = step.encodes ? plan_pictures() : plan_rows(step.rows);
   step.begin = Clock::now();
-  const auto note_begin = [&](std::uint64_t id) {
-    SequenceTimes& times = scheduler_.find(id)->times;
-    if (times.queue.count() == 0) times.queue = step.begin - scheduler_.find(id)->submitted;
-  };
-  for (const ScheduledPicture& picture : step.pictures) note_begin(picture.sequence_id);
-  for (const ScheduledRows& rows : step.rows) note_begin(rows.sequence_id);
+  for (const std::uint64_t id : sequences_of(step)) {
+    Sequence& sequence = *scheduler_.find(id);
+    if (sequence.times.queue.count() == 0) {
+      sequence.times.queue = step.begin - sequence.submitted;
+    }
+  }
   ranks_.begin(std::move(plan));
   running_ = std::move(step);
   return true;
 }
 
-StepPlan EngineCore::plan_pictures(const std::vector<ScheduledPicture>& pictures) {
+/// Stops encoding what nobody wants any more, or what no stage has begun: who was to give the
+/// pixels may be gone.
+void EngineCore::drop_pictures() {
+  const std::vector<ScheduledPicture>& pictures = encoding_.pictures;
+  if (pictures.empty()) return;
+  if (encoding_.num_stages_done > 0 && scheduler_.wants_one_of(pictures)) return;
+  scheduler_.end_pictures(pictures, false);
+  encoding_ = {};
+}
+
+StepPlan EngineCore::plan_pictures() {
   StepPlan plan = make_plan();
-  for (const ScheduledPicture& scheduled : pictures) {
+  plan.vision_stage = vision_stages_[encoding_.num_stages_done];
+  for (const ScheduledPicture& scheduled : encoding_.pictures) {
+    plan.pictures.push_back({.slot = scheduled.slot, .wants_embeds = scheduled.wants_embeds});
+    if (encoding_.num_stages_done > 0) continue;  // pixels are for the first alone
     const Sequence& sequence = *scheduler_.find(scheduled.sequence_id);
-    plan.pictures.push_back({.slot = scheduled.slot,
-                             .pixel_values = sequence.pictures[scheduled.picture].pixels,
-                             .wants_embeds = scheduled.wants_embeds});
+    plan.pictures.back().pixel_values = sequence.pictures[scheduled.picture].pixels;
   }
   return plan;
 }
@@ -233,14 +250,15 @@ StepReport EngineCore::end_step() {
   StepResult result = ranks_.finish();
   copies_.copies += result.copies;
   copies_.bytes += result.copy_bytes;
-  StepReport report{.step_id = last_step_,
-                    .pictures = static_cast<std::int64_t>(step.pictures.size())};
+  StepReport report{.step_id = last_step_};
+  if (step.encodes) report.pictures = static_cast<std::int64_t>(encoding_.pictures.size());
   for (const ScheduledRows& rows : step.rows) report.rows += rows.num_rows;
   const std::vector<std::uint64_t> ids = sequences_of(step);
   if (result.error) {
     for (const std::uint64_t id : ids) fail(id, *result.error, report.events);
-  } else if (step.rows.empty()) {
-    pictures_done(step, result);
+    if (step.encodes) scheduler_.end_pictures(std::exchange(encoding_, {}).pictures, false);
+  } else if (step.encodes) {
+    stage_done(step, result);
   } else {
     rows_done(step, result, report.events);
   }
@@ -257,7 +275,8 @@ std::vector<std::uint64_t> EngineCore::sequences_of(const Running& step) const {
   for (const ScheduledRows& rows : step.rows) {
     if (scheduler_.find(rows.sequence_id) != nullptr) ids.push_back(rows.sequence_id);
   }
-  for (const ScheduledPicture& picture : step.pictures) {
+  if (!step.encodes) return ids;
+  for (const ScheduledPicture& picture : encoding_.pictures) {
     for (const std::uint64_t id : scheduler_.users_of_slot(picture.slot)) {
       if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
     }
@@ -278,21 +297,24 @@ SequenceProgress EngineCore::progress_of(const Sequence& sequence) const {
   return progress;
 }
 
-void EngineCore::pictures_done(const Running& step, StepResult& result) {
+void EngineCore::stage_done(const Running& step, StepResult& result) {
   const Clock::duration duration = Clock::now() - step.begin;
+  const bool is_last = ++encoding_.num_stages_done == vision_stages_.size();
   auto embeds = result.image_embeds.begin();
   std::uint64_t previous_id = 0;
-  for (const ScheduledPicture& scheduled : step.pictures) {
-    scheduler_.picture_done(scheduled.slot);
+  for (const ScheduledPicture& scheduled : encoding_.pictures) {
+    Tensor kept = is_last && scheduled.wants_embeds ? std::move(*embeds++) : Tensor();
     Sequence* sequence = scheduler_.find(scheduled.sequence_id);
-    Tensor kept = scheduled.wants_embeds ? std::move(*embeds++) : Tensor();
     if (sequence == nullptr) continue;  // cancelled meanwhile
     sequence->times.vision_cut = result.vision_cut;
-    if (scheduled.wants_embeds) sequence->image_embeds[scheduled.picture] = std::move(kept);
+    if (is_last && scheduled.wants_embeds) {
+      sequence->image_embeds[scheduled.picture] = std::move(kept);
+    }
     // Once, however many pictures it had.
     if (previous_id != sequence->id()) sequence->times.vision += duration;
     previous_id = sequence->id();
   }
+  if (is_last) scheduler_.end_pictures(std::exchange(encoding_, {}).pictures, true);
 }
 
 void EngineCore::rows_done(const Running& step, StepResult& result,

@@ -10,6 +10,7 @@
 #include "cardloom/engine/engine_loop.h"
 #include "cardloom/engine/rank_group.h"
 #include "cardloom/engine/scheduler.h"
+#include "cardloom/engine/vision_stages.h"
 
 namespace cardloom {
 
@@ -40,20 +41,26 @@ class EngineCore {
   using Clock = std::chrono::steady_clock;
   /// The step that runs: one of the two kinds.
   struct Running {
-    std::vector<ScheduledPicture> pictures;
-    std::vector<ScheduledRows> rows;
+    bool encodes = false;             ///< the next stage of encoding_
+    std::vector<ScheduledRows> rows;  ///< else
     Clock::time_point begin;
+  };
+  /// Pictures that are being encoded, stage by stage.
+  struct Encoding {
+    std::vector<ScheduledPicture> pictures;
+    std::size_t num_stages_done = 0;
   };
 
   StepPlan make_plan();
-  StepPlan plan_pictures(const std::vector<ScheduledPicture>& pictures);
+  void drop_pictures();
+  StepPlan plan_pictures();
   StepPlan plan_rows(const std::vector<ScheduledRows>& scheduled);
   [[nodiscard]] std::int64_t candidates_for(const std::vector<ScheduledRows>& scheduled) const;
   [[nodiscard]] std::int64_t candidates_for(const Sequence& sequence,
                                             const ScheduledRows& rows) const;
   [[nodiscard]] std::vector<std::uint64_t> sequences_of(const Running& step) const;
   [[nodiscard]] SequenceProgress progress_of(const Sequence& sequence) const;
-  void pictures_done(const Running& step, StepResult& result);
+  void stage_done(const Running& step, StepResult& result);
   void rows_done(const Running& step, StepResult& result, std::vector<SequenceEvent>& events);
   void keep_prompt_logits(Sequence& sequence, const ScheduledRows& rows, std::int64_t logits_row);
   void choose_tokens(Sequence& sequence, const ScheduledRows& rows, StepResult& result,
@@ -69,6 +76,8 @@ class EngineCore {
   mutable std::atomic<std::uint64_t> last_id_{0};  ///< prepare() takes from it on any thread
   std::uint32_t last_step_ = 0;
   bool encoded_last_ = false;  ///< whether the last step encoded pictures
+  const std::vector<VisionStage> vision_stages_;
+  Encoding encoding_;  ///< no pictures: nothing is being encoded
   std::optional<Running> running_;
   LayoutCopies copies_;
   std::uint64_t prompt_tokens_ = 0;

@@ -33,6 +33,10 @@ Error lost_error(const Error& why) {
                     "restart the server");
 }
 
+LoopEvent failed(std::uint64_t sequence_id, const Error& error) {
+  return {.event = {.sequence_id = sequence_id, .finish = FinishReason::kError, .error = error}};
+}
+
 }  // namespace
 
 class EngineLoop::Impl {
@@ -70,6 +74,7 @@ class EngineLoop::Impl {
   void tell();
   void report(const StepReport& step);
   void look_at(const StepReport& step, std::int64_t begin);
+  void give_up(const Error& error);
   void publish();
   [[nodiscard]] Status take_place();
 
@@ -77,8 +82,10 @@ class EngineLoop::Impl {
   const std::int64_t max_waiting_;
   const std::int64_t origin_ = steady_ns();
 
-  News news_;                                 ///< the engine's thread's alone
-  std::vector<std::uint64_t> log_positions_;  ///< likewise; [rank], while somebody looks
+  // The engine's thread's alone:
+  News news_;
+  std::vector<std::uint64_t> log_positions_;  ///< [rank], while somebody looks
+  std::optional<Error> failure_;              ///< why no step can follow
 
   /// Held while listeners are told, so that who has cancelled is told nothing more. Guards
   /// listeners_. Taken before mutex_; the engine's thread may come back in from a listener.
@@ -93,6 +100,7 @@ class EngineLoop::Impl {
   std::int64_t being_prepared_ = 0;  ///< by threads in submit()
   StepObserver observer_;
   EngineStats stats_;
+  bool is_saturated_ = false;  ///< whether the last step left somebody waiting
   bool is_busy_ = false;
   bool stop_ = false;
   std::optional<Error> lost_;
@@ -112,13 +120,12 @@ EngineLoop::Impl::~Impl() {
 // --- Any thread ---
 
 /// A place in the queue for a sequence that is being prepared. Places of running sequences that are
-/// free count too, unless somebody waits although they are: then it is blocks that are short.
+/// free count too, unless somebody was left waiting although they are: then blocks are short.
 Status EngineLoop::Impl::take_place() {
   const std::lock_guard lock(mutex_);
   if (lost_) return lost_error(*lost_);
   if (stop_) return stopped_error();
-  const std::int64_t free_places =
-      stats_.waiting == 0 ? engine_->max_sequences() - stats_.running : 0;
+  const std::int64_t free_places = is_saturated_ ? 0 : engine_->max_sequences() - stats_.running;
   const std::int64_t num_waiting =
       being_prepared_ + static_cast<std::int64_t>(submitted_.size()) + stats_.waiting;
   if (num_waiting >= max_waiting_ + free_places) {
@@ -194,7 +201,7 @@ bool EngineLoop::Impl::take_commands() {
   std::vector<std::uint64_t> cancelled;
   {
     std::unique_lock lock(mutex_);
-    is_busy_ = !engine_->idle() || !news_.events.empty() || news_.activity;
+    is_busy_ = (!failure_ && !engine_->idle()) || !news_.events.empty() || news_.activity;
     wake_.wait(lock,
                [this] { return is_busy_ || stop_ || !submitted_.empty() || !cancelled_.empty(); });
     if (stop_) return false;
@@ -208,15 +215,15 @@ bool EngineLoop::Impl::take_commands() {
     is_busy_ = true;
   }
   for (Submission& each : submitted) {
-    if (engine_->lost()) {
-      news_.events.push_back({.event = {.sequence_id = each.sequence->id(),
-                                        .finish = FinishReason::kError,
-                                        .error = lost_error(*engine_->lost())}});
+    if (failure_) {
+      news_.events.push_back(failed(each.sequence->id(), lost_error(*failure_)));
     } else {
       engine_->admit(std::move(each.sequence));
     }
   }
-  for (const std::uint64_t id : cancelled) engine_->cancel(id);
+  for (const std::uint64_t id : cancelled) {
+    if (!failure_) engine_->cancel(id);
+  }
   return true;
 }
 
@@ -227,29 +234,51 @@ void EngineLoop::Impl::do_step() {
     const std::lock_guard lock(mutex_);
     observer = observer_;
   }
-  log_positions_.clear();
-  for (int rank = 0; observer && !engine_->lost() && rank < engine_->world_size(); ++rank) {
-    log_positions_.push_back(engine_->op_log(rank).last_sequence());
-  }
-  const std::int64_t begin = steady_ns();
-  const bool is_running = engine_->begin_step();
-  publish();
-  tell();
-  if (!is_running) return;
-  const StepReport step = engine_->end_step();
-  report(step);
-  if (observer && !engine_->lost()) {
-    look_at(step, begin);
-    news_.observer = std::move(observer);
+  // The engine's own step loop ends what a step throws; what comes here, such as no memory for a
+  // plan, leaves it in a state that nobody knows.
+  try {
+    log_positions_.clear();
+    for (int rank = 0; observer && !failure_ && rank < engine_->world_size(); ++rank) {
+      log_positions_.push_back(engine_->op_log(rank).last_sequence());
+    }
+    const std::int64_t begin = steady_ns();
+    const bool is_running = !failure_ && engine_->begin_step();
+    publish();
+    tell();
+    if (!is_running) return;
+    const StepReport step = engine_->end_step();
+    report(step);
+    failure_ = engine_->lost();
+    if (observer && !failure_) {
+      look_at(step, begin);
+      news_.observer = std::move(observer);
+    }
+  } catch (const Exception& failure) {
+    give_up(failure.error());
+  } catch (const std::exception& failure) {
+    give_up(make_error(ErrorCode::kInternal, "the engine has broken down", failure.what()));
   }
   publish();
 }
 
+/// Ends all sequences; the engine is not asked again.
+void EngineLoop::Impl::give_up(const Error& error) {
+  failure_ = error;
+  is_telling_ = false;  // a listener may have thrown, though it must not
+  const std::lock_guard telling(telling_);
+  news_ = {};
+  for (const auto& entry : listeners_) news_.events.push_back(failed(entry.first, error));
+}
+
 void EngineLoop::Impl::publish() {
-  const EngineStats stats = engine_->stats();
   const std::lock_guard lock(mutex_);
-  stats_ = stats;
-  if (engine_->lost() && !lost_) lost_ = engine_->lost();
+  if (failure_) {
+    lost_ = failure_;
+    stats_.running = stats_.waiting = stats_.kv_blocks_used = 0;
+    return;
+  }
+  stats_ = engine_->stats();
+  is_saturated_ = stats_.waiting > 0;
 }
 
 void EngineLoop::Impl::report(const StepReport& step) {

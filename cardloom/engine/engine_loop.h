@@ -11,11 +11,12 @@
 
 namespace cardloom {
 
-/// An event with what a listener needs when a sequence ends.
+/// An event with what a listener needs when a sequence ends. Before the first token there are
+/// events that tell only how far the prompt is: without a token and without an end.
 struct LoopEvent {
   SequenceEvent event;
   std::int64_t pictures_encoded = 0;  ///< of the sequence, so far
-  std::int64_t rows_cached = 0;       ///< of its prompt, so far
+  std::int64_t rows_cached = 0;       ///< of its prompt, so far: computed or found in the cache
   SequenceTimes times{};              ///< complete if event.finish is set
 };
 
@@ -73,7 +74,7 @@ using StepObserver = std::function<void(const StepActivity&)>;
 /// before a step's result is there is done beside it.
 class EngineLoop {
  public:
-  /// Takes the engine; `max_waiting` sequences may wait for their first step.
+  /// Takes the engine; `max_waiting` sequences may wait beside those for which there is a place.
   EngineLoop(std::unique_ptr<Engine> engine, std::int64_t max_waiting);
   /// Cancels what is left, and waits for the step that runs.
   ~EngineLoop();

@@ -36,6 +36,14 @@ std::int64_t product(const char* what, std::initializer_list<std::int64_t> facto
   return *bytes;
 }
 
+std::int64_t sum(const char* what, std::int64_t a, std::int64_t b) {
+  const std::optional<std::int64_t> bytes = checked_add(a, b);
+  if (bytes) return *bytes;
+  throw_error(ErrorCode::kResourceExhausted,
+              fmt::format("the size of the {} does not fit 63 bits", what), {},
+              "use a shorter context or fewer sequences at once");
+}
+
 std::int64_t workspace_bytes(const Model& model, const RankLimits& limits) {
   const std::int64_t T = limits.max_step_rows;
   const std::int64_t R = std::min(limits.max_logits_rows, T);
@@ -43,6 +51,11 @@ std::int64_t workspace_bytes(const Model& model, const RankLimits& limits) {
                                         model.forward_workspace_bytes(T, std::min(R, T - 1)));
   if (model.info().image_rows == 0) return forward;
   return std::max(forward, model.encode_workspace_bytes(limits.max_pictures));
+}
+
+/// Each picture being encoded has a slot of its own to go to.
+std::int64_t num_vision_states(const RankLimits& limits) {
+  return std::min(limits.max_pictures, limits.num_picture_slots);
 }
 
 Error error_of(const std::exception& failure) {
@@ -75,6 +88,10 @@ RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
   bytes.workspace = workspace_bytes(model, limits);
   bytes.pictures = product("encoded pictures", {limits.num_picture_slots, info.image_rows,
                                                 info.hidden_size, size_of(info.dtype)});
+  const std::int64_t states = product(
+      "pictures being encoded",
+      {num_vision_states(limits), info.vision_rows, info.vision_hidden_size, size_of(info.dtype)});
+  bytes.pictures = sum("encoded pictures", bytes.pictures, states);
   bytes.logits =
       product("logits", {limits.max_logits_rows, info.vocab_size + 2 * kMaxCandidates, 4});
   return bytes;
@@ -91,6 +108,10 @@ ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const
       pictures_(model.info().dtype,
                 {limits.num_picture_slots, model.info().image_rows, model.info().hidden_size},
                 device.id()),
+      vision_states_(
+          model.info().dtype,
+          {num_vision_states(limits), model.info().vision_rows, model.info().vision_hidden_size},
+          device.id()),
       logits_(logits),
       candidate_logits_(DType::kF32, {limits.max_logits_rows, kMaxCandidates}, device.id()),
       candidate_ids_(DType::kI32, {limits.max_logits_rows, kMaxCandidates}, device.id()),
@@ -162,6 +183,7 @@ StepResult ModelRunner::run(const StepPlan& plan) {
       encode(plan, result);
     }
     stream_.synchronize();
+    if (!plan.pictures.empty()) next_vision_layer_ = plan.vision_stage.end_layer;
     take_candidates(plan, result);
     copy_embeds(plan, result);
   } catch (const std::exception& failure) {
@@ -177,12 +199,43 @@ StepResult ModelRunner::run(const StepPlan& plan) {
 StepContext ModelRunner::context() { return {stream_, comm_, workspace_, trace_}; }
 
 void ModelRunner::encode(const StepPlan& plan, StepResult& result) {
+  check_stage(plan);
+  if (plan.vision_stage.first_layer == 0) encoding_slots_.clear();
+  next_vision_layer_ = 0;  // until the stage has ended: after a failure nothing goes on
   jobs_.clear();
   for (const PictureToEncode& picture : plan.pictures) {
-    jobs_.push_back({.pixel_values = *picture.pixel_values,
-                     .embeds = pictures_.view().select(0, picture.slot)});
+    const auto state = static_cast<std::int64_t>(jobs_.size());
+    jobs_.push_back(
+        {.pixel_values = picture.pixel_values ? picture.pixel_values->view() : TensorView{},
+         .hidden = vision_states_.view().select(0, state),
+         .embeds = pictures_.view().select(0, picture.slot)});
+    if (plan.vision_stage.first_layer == 0) encoding_slots_.push_back(picture.slot);
   }
-  result.vision_cut = model_.encode(context(), jobs_, plan.vision_cut);
+  result.vision_cut = model_.encode(context(), jobs_, plan.vision_cut, plan.vision_stage);
+}
+
+bool ModelRunner::is_last_stage(const StepPlan& plan) const {
+  return plan.vision_stage.end_layer == model_.info().num_vision_layers;
+}
+
+/// Whether the states hold what the stage begins with.
+void ModelRunner::check_stage(const StepPlan& plan) const {
+  const std::int64_t num_states = vision_states_.view().shape[0];
+  if (static_cast<std::int64_t>(plan.pictures.size()) > num_states) {
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("a step encodes {} pictures, but there is room for {} at once",
+                            plan.pictures.size(), num_states));
+  }
+  if (plan.vision_stage.first_layer == 0) return;
+  const bool is_same_set = std::equal(
+      plan.pictures.begin(), plan.pictures.end(), encoding_slots_.begin(), encoding_slots_.end(),
+      [](const PictureToEncode& picture, std::int32_t slot) { return picture.slot == slot; });
+  if (is_same_set && plan.vision_stage.first_layer == next_vision_layer_) return;
+  throw_error(ErrorCode::kInternal,
+              fmt::format("encoding goes on at layer {} with {} pictures, but the last stage left "
+                          "{} at layer {}",
+                          plan.vision_stage.first_layer, plan.pictures.size(),
+                          encoding_slots_.size(), next_vision_layer_));
 }
 
 void ModelRunner::forward(const StepPlan& plan) {
@@ -229,7 +282,7 @@ void ModelRunner::take_candidates(const StepPlan& plan, StepResult& result) cons
 }
 
 void ModelRunner::copy_embeds(const StepPlan& plan, StepResult& result) const {
-  if (comm_.rank() != 0) return;
+  if (comm_.rank() != 0 || !is_last_stage(plan)) return;
   for (const PictureToEncode& picture : plan.pictures) {
     if (!picture.wants_embeds) continue;
     const TensorView from = pictures_.view().select(0, picture.slot);

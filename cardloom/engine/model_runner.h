@@ -20,14 +20,14 @@ struct RankLimits {
   std::int64_t num_picture_slots = 0;
   std::int64_t max_step_rows = 0;
   std::int64_t max_logits_rows = 0;
-  std::int64_t max_pictures = 0;  ///< of one encode step
+  std::int64_t max_pictures = 0;  ///< being encoded at once
 };
 
 /// The same in bytes.
 struct RankBytes {
   std::int64_t kv_cache = 0;
   std::int64_t workspace = 0;
-  std::int64_t pictures = 0;
+  std::int64_t pictures = 0;  ///< encoded ones, and hidden states of those being encoded
   std::int64_t logits = 0;
 };
 
@@ -68,6 +68,8 @@ class ModelRunner {
   void serve();
   StepResult run(const StepPlan& plan);
   void encode(const StepPlan& plan, StepResult& result);
+  void check_stage(const StepPlan& plan) const;
+  [[nodiscard]] bool is_last_stage(const StepPlan& plan) const;
   void forward(const StepPlan& plan);
   void take_candidates(const StepPlan& plan, StepResult& result) const;
   void copy_embeds(const StepPlan& plan, StepResult& result) const;
@@ -85,7 +87,10 @@ class ModelRunner {
   OpLog log_;
   Workspace workspace_;
   KvCache kv_cache_;
-  Tensor pictures_;  ///< the model's dtype [num_picture_slots, image_rows, H]
+  Tensor pictures_;       ///< the model's dtype [num_picture_slots, image_rows, H]
+  Tensor vision_states_;  ///< the model's dtype [pictures at once, vision_rows, vision_hidden_size]
+  std::vector<std::int32_t> encoding_slots_;  ///< of the pictures that have a state
+  int next_vision_layer_ = 0;                 ///< whose input the states are
   TensorView logits_;
   Tensor candidate_logits_;            ///< f32 [max_logits_rows, kMaxCandidates]
   Tensor candidate_ids_;               ///< i32, likewise

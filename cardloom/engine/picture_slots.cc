@@ -19,8 +19,6 @@ void PictureSlots::release(std::int32_t slot) {
   cache_.release(slot);
 }
 
-void PictureSlots::set_ready(std::int32_t slot) {
-  if (cache_.num_users(slot) > 0) ready_[static_cast<std::size_t>(slot)] = true;
-}
+void PictureSlots::set_ready(std::int32_t slot) { ready_[static_cast<std::size_t>(slot)] = true; }
 
 }  // namespace cardloom

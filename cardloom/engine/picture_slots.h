@@ -18,10 +18,12 @@ class PictureSlots {
 
   /// The slot of the picture `key`, with one more user; nothing if all slots are used.
   [[nodiscard]] std::optional<std::int32_t> acquire(const ContentHash& key);
+  /// One more user of a slot that is used: who writes to it.
+  void hold(std::int32_t slot) { cache_.add_user(slot); }
   /// One user fewer. A picture that nobody uses stays until its slot is needed, if it is ready.
   void release(std::int32_t slot);
 
-  /// What lies in the slot is its picture. No effect if nobody uses it any more.
+  /// What lies in the slot is its picture.
   void set_ready(std::int32_t slot);
   [[nodiscard]] bool is_ready(std::int32_t slot) const {
     return ready_[static_cast<std::size_t>(slot)];

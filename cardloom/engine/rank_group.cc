@@ -115,10 +115,13 @@ RankGroup::RankGroup(CardGroup cards, const ModelFactory& make_models, const Eng
     reserve(options.stream);
   } catch (const Exception& failure) {
     if (failure.error().code != ErrorCode::kResourceExhausted) throw;
+    const std::string what =
+        options.kv_tokens > 0 ? fmt::format("a KV cache of {} tokens", options.kv_tokens)
+                              : fmt::format("{} sequence{} of {} tokens", options.max_sequences,
+                                            options.max_sequences == 1 ? "" : "s", context_tokens_);
     throw_error(ErrorCode::kResourceExhausted,
-                fmt::format("no memory for {} sequence{} of {} tokens on {} card{}",
-                            options.max_sequences, options.max_sequences == 1 ? "" : "s",
-                            context_tokens_, world_size(), world_size() == 1 ? "" : "s"),
+                fmt::format("no memory for {} on {} card{}", what, world_size(),
+                            world_size() == 1 ? "" : "s"),
                 fmt::format("each card needs {} bytes of KV cache, {} of workspace, {} for "
                             "encoded pictures, {} for logits; {}",
                             bytes_.kv_cache, bytes_.workspace, bytes_.pictures, bytes_.logits,

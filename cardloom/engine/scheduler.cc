@@ -22,7 +22,8 @@ std::int64_t table_size(const Sequence& sequence) {
 struct Scheduler::Budget {
   std::int64_t rows = 0;
   std::int64_t logits = 0;
-  HashSet blocks{};  ///< keys of whole blocks that will have been computed
+  std::int64_t spare_blocks = 0;  ///< beyond those that running sequences may grow into
+  HashSet blocks{};               ///< keys of whole blocks that will have been computed
 
   void spend(const ScheduledRows& scheduled) {
     rows -= scheduled.num_rows;
@@ -276,6 +277,23 @@ std::vector<ScheduledPicture> Scheduler::schedule_pictures() const {
   return scheduled;
 }
 
+void Scheduler::begin_pictures(const std::vector<ScheduledPicture>& pictures) {
+  for (const ScheduledPicture& picture : pictures) slots_.hold(picture.slot);
+}
+
+void Scheduler::end_pictures(const std::vector<ScheduledPicture>& pictures, bool encoded) {
+  for (const ScheduledPicture& picture : pictures) {
+    if (encoded) slots_.set_ready(picture.slot);
+    slots_.release(picture.slot);
+  }
+}
+
+bool Scheduler::wants_one_of(const std::vector<ScheduledPicture>& pictures) const {
+  return std::any_of(pictures.begin(), pictures.end(), [this](const ScheduledPicture& picture) {
+    return slots_.cache().num_users(picture.slot) > 1;  // beside who holds it
+  });
+}
+
 bool Scheduler::has_its_pictures(const Sequence& sequence) const {
   return std::all_of(sequence.pictures.begin(), sequence.pictures.end(),
                      [this](const SequencePicture& picture) {
@@ -303,6 +321,7 @@ std::vector<ScheduledRows> Scheduler::schedule_rows() {
   for (Sequence* sequence : ordered) {
     if (!sequence->is_decoding()) schedule_chunk(*sequence, budget, scheduled);
   }
+  budget.spare_blocks = std::max<std::int64_t>(0, blocks_.num_available() - blocks_to_grow_into());
   for (std::size_t index = 0; limits_.max_proposed > 0 && index < num_decoding; ++index) {
     schedule_proposal(*decoding[index], scheduled[index], budget);
   }
@@ -369,18 +388,18 @@ void Scheduler::schedule_proposal(Sequence& sequence, ScheduledRows& rows, Budge
   sequence.proposal.clear();
   if (sequence.request().prompt_logits) return;
   const std::int64_t num_rows = sequence.num_rows();
-  std::int64_t most =
-      std::min({limits_.max_proposed, budget.rows, budget.logits, sequence.max_rows() - num_rows,
-                limits_.max_positions - sequence.position(num_rows)});
-  if (blocks_.num_available() <= blocks_to_grow_into()) {
-    most = std::min(most, table_size(sequence) * limits_.block_size - num_rows);
-  }
+  const std::int64_t size_before = table_size(sequence);
+  const std::int64_t rows_with_blocks = (size_before + budget.spare_blocks) * limits_.block_size;
+  const std::int64_t most = std::min({limits_.max_proposed, budget.rows, budget.logits,
+                                      rows_with_blocks - num_rows, sequence.max_rows() - num_rows,
+                                      limits_.max_positions - sequence.position(num_rows)});
   if (most <= 0) return;
   std::vector<std::int32_t> proposal = propose_by_lookup(sequence.tokens(), most);
-  if (!grow(sequence, num_rows + static_cast<std::int64_t>(proposal.size()))) {
-    proposal.resize(static_cast<std::size_t>(table_size(sequence) * limits_.block_size - num_rows));
-  }
   const auto count = static_cast<std::int64_t>(proposal.size());
+  const bool has_blocks = grow(sequence, num_rows + count);
+  CARDLOOM_ASSERT(has_blocks);
+  static_cast<void>(has_blocks);
+  budget.spare_blocks -= table_size(sequence) - size_before;
   sequence.proposal = std::move(proposal);
   rows.num_rows += count;
   rows.num_logits += count;

@@ -76,14 +76,18 @@ class Scheduler {
 
   /// Before each step: makes room for the rows of running sequences, and admits others.
   void admit();
-  /// Pictures of running sequences, to be encoded in a step of their own.
+  /// Pictures of running sequences, to be encoded in steps of their own; call while none are.
   [[nodiscard]] std::vector<ScheduledPicture> schedule_pictures() const;
   /// The rows of a step; empty if nobody is ready, which is when pictures are to be encoded first
   /// or when there is no sequence.
   [[nodiscard]] std::vector<ScheduledRows> schedule_rows();
 
-  /// The picture lies in its slot.
-  void picture_done(std::int32_t slot) { slots_.set_ready(slot); }
+  /// Keeps the slots of pictures that are being encoded, whatever becomes of their sequences.
+  void begin_pictures(const std::vector<ScheduledPicture>& pictures);
+  /// Ends that; `encoded`: the pictures lie in their slots.
+  void end_pictures(const std::vector<ScheduledPicture>& pictures, bool encoded);
+  /// Whether somebody still wants one of the pictures that are being encoded.
+  [[nodiscard]] bool wants_one_of(const std::vector<ScheduledPicture>& pictures) const;
   /// Of the rows scheduled, so many from the first have their keys in the cache to stay.
   void rows_done(Sequence& sequence, const ScheduledRows& rows, std::int64_t num_kept);
   /// Running sequences that have a picture in this slot.

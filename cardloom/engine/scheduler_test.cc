@@ -68,9 +68,9 @@ struct Harness {
   /// A step that gives each sequence whose rows are all computed the token `token`.
   Rows step(std::int32_t token = 0) {
     scheduler.admit();
-    for (const ScheduledPicture& picture : scheduler.schedule_pictures()) {
-      scheduler.picture_done(picture.slot);
-    }
+    const std::vector<ScheduledPicture> pictures = scheduler.schedule_pictures();
+    scheduler.begin_pictures(pictures);
+    scheduler.end_pictures(pictures, true);
     const Rows rows = scheduler.schedule_rows();
     for (const ScheduledRows& scheduled : rows) {
       Sequence& sequence = *scheduler.find(scheduled.sequence_id);

@@ -7,28 +7,10 @@ namespace cardloom {
 using grammar::Frames;
 using grammar::Place;
 
-bool Grammar::follow(Place& place, std::int32_t state, std::uint8_t byte) const {
-  const State& here = states_[static_cast<std::size_t>(state)];
-  std::int32_t row = here.first_row;
-  for (const std::int32_t threshold : thresholds_[static_cast<std::size_t>(here.thresholds)]) {
-    if (place.count < threshold) break;
-    ++row;
-  }
-  const Step step = steps_[static_cast<std::size_t>(row) * static_cast<std::size_t>(num_classes_) +
-                           byte_class_[byte]];
-  if (step.target == 0) return false;
-  place.state = step.target - 1;
-  switch (step.action) {
-    case CountAction::kReset:
-      place.count = 0;
-      break;
-    case CountAction::kKeep:
-      break;
-    case CountAction::kAdd:
-      ++place.count;
-      break;
-  }
-  return true;
+std::int32_t Grammar::num_passed(const State& here, std::int32_t count) const {
+  const auto& thresholds = thresholds_[static_cast<std::size_t>(here.thresholds)];
+  return static_cast<std::int32_t>(std::upper_bound(thresholds.begin(), thresholds.end(), count) -
+                                   thresholds.begin());
 }
 
 bool Grammar::leave(Place& place, Frames& frames) const {
@@ -48,11 +30,10 @@ bool Grammar::leave(Place& place, Frames& frames) const {
   return false;
 }
 
-bool Grammar::step(Place& place, Frames& frames, std::uint8_t byte) const {
+/// The step where `place` itself has none: into what it calls, or out to its callers.
+bool Grammar::step_across(Place& place, Frames& frames, std::uint8_t byte) const {
   for (;;) {
-    const std::int32_t state = place.state;
-    if (follow(place, state, byte)) return true;
-    const State& here = states_[static_cast<std::size_t>(state)];
+    const State& here = states_[static_cast<std::size_t>(place.state)];
     const bool scarce = max_depth_ - place.depth <= scarce_depth_;
     const std::int32_t entry = here.entry[scarce ? 1 : 0];
     if (entry >= 0) {
@@ -61,12 +42,13 @@ bool Grammar::step(Place& place, Frames& frames, std::uint8_t byte) const {
       if (follow(inside, entry, byte)) {
         inside.top = static_cast<std::int32_t>(frames.nodes.size());
         inside.depth = place.depth + 1;
-        frames.nodes.push_back({state, place.top});
+        frames.nodes.push_back({place.state, place.top});
         place = inside;
         return true;
       }
     }
     if (!leave(place, frames)) return false;
+    if (follow(place, place.state, byte)) return true;
   }
 }
 

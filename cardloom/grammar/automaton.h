@@ -52,7 +52,9 @@ class Grammar {
 
   /// Moves `place` on by `byte`; false if no text of the grammar goes on so (`place` is then of no
   /// use).
-  [[nodiscard]] bool step(grammar::Place& place, grammar::Frames& frames, std::uint8_t byte) const;
+  [[nodiscard]] bool step(grammar::Place& place, grammar::Frames& frames, std::uint8_t byte) const {
+    return follow(place, place.state, byte) || step_across(place, frames, byte);
+  }
 
   /// Whether the text may end at `place`.
   [[nodiscard]] bool may_end(grammar::Place place, grammar::Frames& frames) const;
@@ -81,9 +83,10 @@ class Grammar {
 
   struct State {
     std::int32_t first_row = 0;
-    std::int32_t thresholds = 0;      ///< index of the list at which rows change
-    std::int32_t far_thresholds = 0;  ///< index of the list that matters before the next reset
-    std::int32_t label = -1;          ///< which rules end here; -1: none
+    std::int32_t first_threshold = 0;  ///< below this count, the first row
+    std::int32_t thresholds = 0;       ///< index of the list at which rows change
+    std::int32_t far_thresholds = 0;   ///< index of the list that matters before the next reset
+    std::int32_t label = -1;           ///< which rules end here; -1: none
     std::array<std::int32_t, 2> entry = {-1, -1};  ///< where calls begin: ample depth, scarce depth
     std::int32_t first_return = 0;
     std::int32_t num_returns = 0;
@@ -93,14 +96,39 @@ class Grammar {
     std::int32_t label = 0;
     std::int32_t target = 0;
   };
-  /// target + 1 and how the count goes on; target 0: no such step.
   using CountAction = grammar::CountAction;
-  struct Step {
-    std::int32_t target = 0;
-    CountAction action = CountAction::kReset;
+  /// Where a byte leads. Few bytes each, for a mask looks at hundreds of thousands.
+  class Step {
+   public:
+    Step() = default;
+    Step(std::int32_t target, CountAction action)
+        : bits_((static_cast<std::uint32_t>(target) + 1) << 2 |
+                static_cast<std::uint32_t>(action)) {}
+    [[nodiscard]] bool exists() const { return bits_ != 0; }
+    [[nodiscard]] std::int32_t target() const { return static_cast<std::int32_t>(bits_ >> 2) - 1; }
+    [[nodiscard]] CountAction action() const { return static_cast<CountAction>(bits_ & 3); }
+
+   private:
+    std::uint32_t bits_ = 0;
   };
 
-  [[nodiscard]] bool follow(grammar::Place& place, std::int32_t state, std::uint8_t byte) const;
+  /// The step of `state` itself, without the stack.
+  [[nodiscard]] bool follow(grammar::Place& place, std::int32_t state, std::uint8_t byte) const {
+    const State& here = states_[static_cast<std::size_t>(state)];
+    std::int32_t row = here.first_row;
+    if (place.count >= here.first_threshold) row += num_passed(here, place.count);
+    const Step step =
+        steps_[static_cast<std::size_t>(row) * static_cast<std::size_t>(num_classes_) +
+               byte_class_[byte]];
+    if (!step.exists()) return false;
+    place.state = step.target();
+    if (step.action() == CountAction::kReset) place.count = 0;
+    if (step.action() == CountAction::kAdd) ++place.count;
+    return true;
+  }
+  [[nodiscard]] std::int32_t num_passed(const State& here, std::int32_t count) const;
+  [[nodiscard]] bool step_across(grammar::Place& place, grammar::Frames& frames,
+                                 std::uint8_t byte) const;
   [[nodiscard]] bool leave(grammar::Place& place, grammar::Frames& frames) const;
 
   std::array<std::uint8_t, 256> byte_class_{};

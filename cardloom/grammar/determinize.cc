@@ -340,7 +340,7 @@ void Determinizer::build_row(std::int32_t id, std::int32_t count) {
       if (found->second >= 0) drafts_[at(found->second)].before.push_back(id);
     }
     if (found->second < 0) continue;
-    grammar_.steps_[row + c] = {found->second + 1, actions[c]};
+    grammar_.steps_[row + c] = {found->second, actions[c]};
     if (actions[c] != CountAction::kReset) {
       Items& before = drafts_[at(found->second)].counted_before;
       if (before.empty() || before.back() != id) before.push_back(id);
@@ -386,8 +386,8 @@ void Determinizer::spread_labels(std::int32_t id) {
   const std::size_t row = at(grammar_.states_[at(id)].first_row) * num_classes;
   Items labels = drafts_[at(id)].labels;
   for (std::size_t i = row; i < grammar_.steps_.size(); ++i) {
-    if (grammar_.steps_[i].target == 0) continue;
-    const Items& next = drafts_[at(grammar_.steps_[i].target - 1)].labels;
+    if (!grammar_.steps_[i].exists()) continue;
+    const Items& next = drafts_[at(grammar_.steps_[i].target())].labels;
     labels.insert(labels.end(), next.begin(), next.end());
   }
   make_set(labels);
@@ -446,6 +446,8 @@ void Determinizer::finish() {
   const std::size_t num_classes = static_cast<std::size_t>(grammar_.num_classes_);
   for (std::size_t i = 0; i < drafts_.size(); ++i) {
     Grammar::State& state = grammar_.states_[i];
+    const Items& thresholds = thresholds_.list(state.thresholds);
+    state.first_threshold = thresholds.empty() ? kNoMaxCount : thresholds[0];
     state.far_thresholds = thresholds_.id(far[i]);
     state.first_return = static_cast<std::int32_t>(grammar_.returns_.size());
     state.num_returns = static_cast<std::int32_t>(drafts_[i].returns.size());
@@ -455,7 +457,7 @@ void Determinizer::finish() {
     const auto* row = grammar_.steps_.data() + at(state.first_row) * num_classes;
     state.last = state.label >= 0 && state.entry[0] < 0 && state.entry[1] < 0 &&
                  std::all_of(row, row + num_rows * num_classes,
-                             [](const Grammar::Step& step) { return step.target == 0; });
+                             [](const Grammar::Step& step) { return !step.exists(); });
   }
   grammar_.thresholds_ = thresholds_.lists();
 }

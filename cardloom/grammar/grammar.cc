@@ -247,6 +247,46 @@ Result<std::shared_ptr<const Grammar>> GrammarCompiler::choice(
   });
 }
 
+namespace {
+
+/// `name`, a newline and arguments lead from `from` to `to`.
+void add_tool(ByteNfa& nfa, std::int32_t from, const GrammarCompiler::Tool& tool, std::int32_t to) {
+  const std::int32_t arguments = nfa.add_state(nfa.state(from).rule);
+  nfa.add_text(from, tool.name + "\n", arguments);
+  try {
+    grammar::SchemaCompiler(tool.parameters, nfa).add_value(arguments, to);
+  } catch (const Exception& failure) {
+    Error error = failure.error();
+    error.message = fmt::format("tool {}: {}", tool.name, error.message);
+    throw Exception(std::move(error));
+  }
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Grammar>> GrammarCompiler::tool_call(const std::vector<Tool>& tools) {
+  if (tools.empty()) {
+    return make_error(ErrorCode::kInvalidArgument, "a call needs a tool; there is none");
+  }
+  std::string key = "tools:";
+  for (const Tool& tool : tools) {
+    const std::string schema = json::serialize(tool.parameters);
+    if (!is_valid_utf8(tool.name) || !is_valid_utf8(schema)) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        "a tool has a name or parameters that are not valid UTF-8");
+    }
+    key += fmt::format("{}:{}{}:{}", tool.name.size(), tool.name, schema.size(), schema);
+  }
+  return impl_->compile(key, "tools", [&](ByteNfa& nfa) {
+    CompileBudget::require("max_schema_bytes", static_cast<std::int64_t>(key.size()),
+                           impl_->limits().max_schema_bytes);
+    const std::int32_t rule = nfa.add_rule("");
+    const std::int32_t end = nfa.add_state(rule);
+    nfa.set_accepting(end);
+    for (const Tool& tool : tools) add_tool(nfa, nfa.start(rule), tool, end);
+  });
+}
+
 std::unique_ptr<TokenConstraint> GrammarCompiler::begin(std::shared_ptr<const Grammar> grammar) {
   return std::make_unique<Impl::Constraint>(*impl_, std::move(grammar));
 }

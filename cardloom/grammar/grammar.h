@@ -20,7 +20,7 @@ struct GrammarLimits {
   std::int64_t max_whitespace = 16;     ///< bytes in a row between JSON tokens
   std::int64_t cache_bytes = 64 << 20;  ///< of masks of all grammars together
   std::int64_t max_string_chars = 1 << 20;  ///< of a string whose length the schema leaves open
-  std::int64_t max_steps = 4 << 20;         ///< of compiling: what stops hostile input in time
+  std::int64_t max_steps = 2 << 20;         ///< of compiling: what stops hostile input in time
 };
 
 /// A compiled grammar over bytes; constant, shared by all its sequences.
@@ -47,6 +47,14 @@ class GrammarCompiler {
   Result<std::shared_ptr<const Grammar>> regex(std::string_view pattern);
   /// One of these texts.
   Result<std::shared_ptr<const Grammar>> choice(const std::vector<std::string>& choices);
+
+  /// A call of one of `tools` as GLM-4 writes it: the name, a newline, the arguments by the tool's
+  /// schema. Errors as json_schema returns them, with the tool's name in front.
+  struct Tool {
+    std::string name;
+    json::value parameters{};
+  };
+  Result<std::shared_ptr<const Grammar>> tool_call(const std::vector<Tool>& tools);
 
   /// The place of a new sequence in `grammar`.
   [[nodiscard]] std::unique_ptr<TokenConstraint> begin(std::shared_ptr<const Grammar> grammar);

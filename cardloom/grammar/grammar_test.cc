@@ -69,6 +69,26 @@ TEST_F(GrammarTest, JsonObjectAcceptsAnyObjectAndNothingElse) {
   }
 }
 
+TEST_F(GrammarTest, AToolCallIsANameAndItsOwnArguments) {
+  const std::string red = R"({"type":"object","properties":{"colour":{"enum":["red"]}},)"
+                          R"("required":["colour"],"additionalProperties":false})";
+  const std::string none = R"({"type":"object","additionalProperties":false})";
+  const auto grammar = compiler_.tool_call({{"paint", parsed(red)}, {"paint_all", parsed(none)}});
+  ASSERT_TRUE(grammar) << grammar.error().describe();
+  EXPECT_TRUE(accepts_text(*grammar, "paint\n{\"colour\":\"red\"}"));
+  EXPECT_TRUE(accepts_text(*grammar, "paint_all\n{}"));
+  for (const char* text : {"", "paint", "paint\n", "paint\n{}", "paint_all\n{\"colour\":\"red\"}",
+                           "pain\n{}", "\npaint_all\n{}", "paint_all{}", "paint_all\n{}x"}) {
+    EXPECT_FALSE(accepts_text(*grammar, text)) << text;
+  }
+  const auto refused = compiler_.tool_call({{"count", parsed(R"({"multipleOf":3})")}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnimplemented);
+  EXPECT_NE(refused.error().message.find("tool count: "), std::string::npos);
+  EXPECT_NE(refused.error().message.find("/multipleOf"), std::string::npos);
+  EXPECT_FALSE(compiler_.tool_call({}));
+}
+
 TEST_F(GrammarTest, NoEndlessSpaceDigitsOrDepth) {
   const auto grammar = *compiler_.json_object();
   const std::string space(16, ' ');

@@ -37,7 +37,11 @@ void SchemaCompiler::compile() {
   const std::int32_t end = nfa_->add_state(text);
   nfa_->set_accepting(end);
   add_space(*nfa_, nfa_->start(text), nfa_->start(text));
-  call(nfa_->start(text), rules_of({{root_, ""}}, ""), end);
+  add_value(nfa_->start(text), end);
+}
+
+void SchemaCompiler::add_value(std::int32_t from, std::int32_t to) {
+  call(from, rules_of({{root_, ""}}, ""), to);
   while (!waiting_.empty()) {
     const Work work = std::move(waiting_.back());
     waiting_.pop_back();
@@ -96,7 +100,15 @@ void SchemaCompiler::add_value_rules(const std::vector<Schema>& values, const st
 
 std::int32_t SchemaCompiler::rule_of(const Parts& parts, unsigned type, const std::string& origin) {
   std::string key(type_name(type));
-  for (const Part& part : parts) key.append(1, '\n').append(part.pointer);
+  // Scalars are the same rule wherever the same is said of them, containers at the same place.
+  const bool scalar = type != kObjectType && type != kArrayType;
+  for (const Part& part : parts) {
+    if (scalar) {
+      reader_.append_keywords(part, type, key);
+    } else {
+      key.append(1, '\n').append(part.pointer);
+    }
+  }
   budget_->spend(1 + static_cast<std::int64_t>(key.size() / 16));
   const auto [found, added] = known_.try_emplace(key, 0);
   if (added) {

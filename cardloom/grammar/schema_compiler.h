@@ -22,6 +22,9 @@ class SchemaCompiler {
   /// Adds rule 0 and all that it needs. Throws as SchemaReader does.
   void compile();
 
+  /// The same without rule 0: a value leads from `from` to `to`.
+  void add_value(std::int32_t from, std::int32_t to);
+
  private:
   /// A rule whose body is still to be added.
   struct Work {

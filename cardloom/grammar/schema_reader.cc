@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/serialize.hpp>
 #include <cmath>
 #include <utility>
 
@@ -289,6 +290,16 @@ unsigned SchemaReader::types(const Parts& parts) {
     }
   }
   return spoken_of == 0 ? unsigned{kAllTypes} : spoken_of;
+}
+
+void SchemaReader::append_keywords(const Part& part, unsigned type, std::string& text) const {
+  for (const auto& member : *part.object) {
+    const Keyword* keyword = find_keyword(member.key());
+    if (keyword == nullptr || (keyword->types & type) == 0) continue;
+    const std::string value = json::serialize(member.value());
+    budget_->spend(1 + static_cast<std::int64_t>(value.size() / 16));
+    text.append(1, '\n').append(keyword->name).append(value);
+  }
 }
 
 std::vector<std::string_view> SchemaReader::required(const Parts& parts) {

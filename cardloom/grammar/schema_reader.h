@@ -58,6 +58,9 @@ class SchemaReader {
   /// other than `type`.
   [[nodiscard]] std::optional<std::vector<Schema>> values(const Parts& parts) const;
 
+  /// Appends to `text` all that `part` says of values of `type` alone: equal texts, equal values.
+  void append_keywords(const Part& part, unsigned type, std::string& text) const;
+
   /// The names that any part requires, perhaps some of them twice.
   [[nodiscard]] static std::vector<std::string_view> required(const Parts& parts);
 

@@ -128,7 +128,7 @@ void add_string_except(ByteNfa& nfa, std::int32_t rule, std::int32_t from,
 void add_space(ByteNfa& nfa, std::int32_t from, std::int32_t to) {
   const std::int32_t max = bounded(nfa.budget().limits().max_whitespace);
   if (max <= 0) return;
-  for (const char byte : {' ', '\t', '\n', '\r'}) {
+  for (const char byte : {' ', '\t', '\n'}) {
     const auto code = static_cast<std::uint8_t>(byte);
     nfa.add_edge(from, {code, code, CountAction::kAdd, to, 0, max - 1});
   }

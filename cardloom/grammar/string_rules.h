@@ -24,7 +24,7 @@ void add_quoted(ByteNfa& nfa, std::int32_t rule, std::int32_t from, const CharNf
 void add_string_except(ByteNfa& nfa, std::int32_t rule, std::int32_t from,
                        const std::vector<std::string_view>& names, std::int32_t to);
 
-/// One byte of white space, if the limit leaves any; counted.
+/// A space, tab or newline, if the limit leaves any; counted.
 void add_space(ByteNfa& nfa, std::int32_t from, std::int32_t to);
 
 /// A scalar as this library writes it, strings in Spelling::kJson.

@@ -151,6 +151,7 @@ class Sampler {
 
   std::int32_t towards_end(const TokenMask& mask) {
     for (const auto* ids : {&ends_, &plain_, &singles_}) {
+      if (ids == &ends_ && random_() % 2 == 0) continue;  // the end may need a letter first
       const std::int32_t id = one_of(mask, *ids);
       if (id >= 0) return id;
     }
@@ -221,7 +222,13 @@ class Checker {
              : key == "oneOf" ? count == 1
                               : count == static_cast<std::ptrdiff_t>(list.size());
     }
-    if (key == "$ref") return matches(root_->at_pointer(rule.get_string().subview(1)));
+    if (key == "$ref") {
+      std::string pointer(rule.get_string().subview(1));
+      for (std::size_t at; (at = pointer.find("%20")) != std::string::npos;) {
+        pointer.replace(at, 3, " ");
+      }
+      return matches(root_->at_pointer(pointer));
+    }
     if (value.is_string()) return string_holds(key, rule, std::string(value.get_string()));
     if (value.is_number()) return number_holds(key, rule, value.to_number<double>());
     if (value.is_array()) return array_holds(rules, key, rule, value.get_array());
@@ -271,10 +278,18 @@ class Checker {
       });
     }
     const json::value* properties = rules.if_contains("properties");
+    const json::value* patterns = rules.if_contains("patternProperties");
     for (const auto& member : object) {
-      const bool declared =
-          properties != nullptr && properties->get_object().contains(member.key());
-      if (key == "properties" && declared &&
+      bool declared = properties != nullptr && properties->get_object().contains(member.key());
+      if (patterns != nullptr) {
+        for (const auto& [pattern, schema] : patterns->get_object()) {
+          const std::regex wanted{std::string(pattern)};
+          if (!std::regex_search(std::string(member.key()), wanted)) continue;
+          declared = true;
+          if (!holds(schema, member.value())) return false;
+        }
+      }
+      if (key == "properties" && declared && rule.get_object().contains(member.key()) &&
           !holds(rule.get_object().at(member.key()), member.value())) {
         return false;
       }

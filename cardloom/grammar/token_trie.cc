@@ -58,7 +58,7 @@ void TokenTrie::allow(const Grammar& grammar, const Place& place, Frames& frames
   for (std::int32_t i = 0; i < num_nodes;) {
     const Node& node = nodes_[static_cast<std::size_t>(i)];
     const Level& above = levels[node.depth];
-    frames.nodes.resize(above.num_frames);
+    if (frames.nodes.size() != above.num_frames) frames.nodes.resize(above.num_frames);
     Level& here = levels[node.depth + std::size_t{1}];
     here.place = above.place;
     if (!grammar.step(here.place, frames, node.byte)) {

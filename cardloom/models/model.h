@@ -36,10 +36,22 @@ struct ModelOutput {
   TensorView candidate_ids{};
 };
 
+/// Part of an encoding: layers [first_layer, end_layer) of the vision tower. Layer 0 comes with
+/// what is before it, the last of num_vision_layers with what makes rows of the text model of its
+/// output. So a step can be as short as a layer, and others run in between.
+struct VisionStage {
+  int first_layer = 0;
+  int end_layer = 0;
+};
+
 /// A picture to encode.
 struct PictureJob {
-  TensorView pixel_values;  ///< f32 [3, S, S]
-  TensorView embeds;        ///< out: [image_rows, H], the model's dtype, this rank's own copy
+  TensorView pixel_values{};  ///< f32 [3, S, S]; only the first stage looks at it
+  /// [vision_rows, vision_hidden_size], the model's dtype, contiguous, this rank's own: what a
+  /// stage leaves to the next; nothing to the first.
+  TensorView hidden{};
+  /// Out: [image_rows, H], the model's dtype, this rank's own copy; the last stage writes it.
+  TensorView embeds{};
 };
 
 /// What the engine must know of a model.
@@ -54,6 +66,9 @@ struct ModelInfo {
   std::int64_t max_positions = 0;  ///< the context: rows a sequence may have
   std::int64_t image_rows = 0;     ///< rows of one encoded picture; 0: a text model
   std::int64_t image_size = 0;     ///< S of pixel_values
+  int num_vision_layers = 0;       ///< where an encoding can be parted
+  std::int64_t vision_rows = 0;    ///< of a picture's hidden state between layers
+  std::int64_t vision_hidden_size = 0;
 };
 
 /// How pictures are cut over cards: each by heads and features over all, or whole pictures a card.
@@ -72,10 +87,13 @@ class Model {
                                                              std::int64_t R) const = 0;
   [[nodiscard]] virtual std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const = 0;
 
-  /// Encodes pictures; every rank ends with all embeds. kAuto: whole pictures a card if there are
-  /// at least as many pictures as cards. Returns the cut that was used.
+  /// Runs one stage of encoding pictures; after the last every rank has all embeds. The stages of
+  /// a set of pictures must follow one another with the same pictures in the same order and the
+  /// same cut, each with the hidden states that the one before left; how layers are parted changes
+  /// no bit. kAuto: whole pictures a card if there are at least as many pictures as cards. Returns
+  /// the cut that was used.
   virtual VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
-                           VisionCut cut) = 0;
+                           VisionCut cut, const VisionStage& stage) = 0;
 
   /// Runs T rows through the model, appending their keys and values to `kv_cache`. A trace gets the
   /// last layer's output and what follows of the rows asked for alone.

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "cardloom/base/error.h"
-#include "cardloom/sampling/stop_checker.h"
 
 namespace cardloom {
 namespace {
@@ -379,56 +378,6 @@ TEST(Sampler, MinPIsTakenOfWhatTopKAndTopPLeft) {
   EXPECT_EQ(count(logits, {.temperature = 1, .top_p = 0.5, .min_p = 0.7}, 500).size(), 2U);
   EXPECT_EQ(count(logits, {.temperature = 1, .top_k = 1, .min_p = 0.1}, 200).size(), 1U);
   EXPECT_EQ(count(logits, {.temperature = 1, .top_k = 3, .min_p = 0.6}, 500).size(), 2U);
-}
-
-TEST(Logprobs, AreLnSoftmaxOfTheRawLogits) {
-  const std::vector<float> logits{1, 3, kNan, 2, 3, -kInf};
-  const double sum = std::exp(1.) + 2 * std::exp(3.) + std::exp(2.);
-  const TokenLogprobs result = logprobs_of(logits, 3, 20);
-  EXPECT_EQ(result.chosen.id, 3);
-  EXPECT_NEAR(result.chosen.logprob, 2 - std::log(sum), 1e-12);
-  std::vector<std::int32_t> ids;
-  for (const TokenLogprob& top : result.top) ids.push_back(top.id);
-  EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 4, 3, 0, 5}));  // of equals the lower id; no NaN
-  EXPECT_NEAR(result.top[0].logprob, 3 - std::log(sum), 1e-12);
-  EXPECT_EQ(result.top[4].logprob, -std::numeric_limits<double>::infinity());
-  ids.clear();
-  for (const TokenLogprob& top : logprobs_of(logits, 0, 3).top) ids.push_back(top.id);
-  EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 4, 3}));
-  EXPECT_TRUE(logprobs_of(logits, 0, 0).top.empty());
-  EXPECT_EQ(logprobs_of(logits, 2, 0).chosen.logprob, -std::numeric_limits<double>::infinity());
-  EXPECT_NEAR(logprobs_of(std::vector<float>{kInf, 1, kInf}, 0, 0).chosen.logprob, -std::log(2.),
-              1e-12);
-  EXPECT_THROW((void)logprobs_of(logits, 6, 0), Exception);
-  EXPECT_THROW((void)logprobs_of(logits, -1, 0), Exception);
-}
-
-TEST(Logprobs, AreThoseBeforeAllThatMovesTheChoice) {
-  const std::vector<float> logits{5, 4, 3};
-  const TokenMask mask = mask_of(3, {1, 2});
-  const SampledToken token =
-      sample(logits, {.presence_penalty = 2, .logit_bias = {{2, 9}}, .num_logprobs = 2},
-             {.allowed = &mask}, 0);
-  EXPECT_EQ(token.id, 2);
-  ASSERT_TRUE(token.logprobs.has_value());
-  const TokenLogprobs raw = logprobs_of(logits, 2, 2);
-  EXPECT_EQ(token.logprobs->chosen.id, 2);
-  EXPECT_EQ(token.logprobs->chosen.logprob, raw.chosen.logprob);
-  ASSERT_EQ(token.logprobs->top.size(), 2U);
-  EXPECT_EQ(token.logprobs->top[0].id, 0);
-  EXPECT_EQ(token.logprobs->top[0].logprob, raw.top[0].logprob);
-  EXPECT_FALSE(sample(logits, {}, {}, 0).logprobs.has_value());
-  EXPECT_TRUE(sample(logits, {.num_logprobs = 0}, {}, 0).logprobs->top.empty());
-}
-
-TEST(StopChecker, StopsAtAnyStopIdAndAtTheLimit) {
-  using Verdict = StopChecker::Verdict;
-  const StopChecker checker({7, 9}, 3);
-  EXPECT_EQ(checker.check(1, 1), Verdict::kGoOn);
-  EXPECT_EQ(checker.check(7, 1), Verdict::kStop);
-  EXPECT_EQ(checker.check(9, 3), Verdict::kStop);
-  EXPECT_EQ(checker.check(1, 3), Verdict::kLength);
-  EXPECT_EQ(StopChecker().check(1, 1'000'000), Verdict::kGoOn);
 }
 
 /// What ranks tell: the first `needed` of each of `num_parts` parts of the vocabulary.

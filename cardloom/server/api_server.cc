@@ -140,6 +140,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(ApiServerOptions options,
   };
   raw->tasks_ = std::make_unique<TaskPool>(raw->options_.task_threads,
                                            static_cast<std::size_t>(raw->options_.max_queue));
+  raw->pictures_ = std::make_shared<PictureBudget>(raw->options_.max_pending_images);
   // Threads of the transport may call the hooks at once: what they need must be there before.
   for (int index = 0; index < raw->options_.http.io_threads; ++index) {
     raw->deliveries_.push_back(std::make_unique<Delivery>(

@@ -19,6 +19,7 @@
 #include "cardloom/server/cards_feed.h"
 #include "cardloom/server/generation.h"
 #include "cardloom/server/metrics.h"
+#include "cardloom/server/picture_budget.h"
 #include "cardloom/server/served_model.h"
 #include "cardloom/server/task_pool.h"
 
@@ -30,6 +31,7 @@ struct ApiServerOptions {
   std::int64_t max_body_bytes = 64 << 20;
   int task_threads = 2;
   std::int64_t max_queue = 256;  ///< requests that wait for a task thread, and for the engine
+  std::int64_t max_pending_images = 64;    ///< of all requests: each keeps its pixels to its end
   std::vector<std::string> allowed_hosts;  ///< Host names beside those of loopback
   bool metrics_vllm_names = false;
   std::chrono::seconds ping_interval{15};
@@ -90,6 +92,7 @@ class ApiServer {
   std::vector<std::unique_ptr<Delivery>> deliveries_;  ///< [I/O thread]
   std::unique_ptr<CardsFeed> cards_;
   std::unique_ptr<TaskPool> tasks_;
+  std::shared_ptr<PictureBudget> pictures_;
 
   std::mutex mutex_;  ///< guards stopped_
   std::condition_variable wake_;

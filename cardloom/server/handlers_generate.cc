@@ -31,6 +31,13 @@ std::optional<ApiError> check_model(const ServedModel& model, const std::string&
   return error;
 }
 
+ApiError too_many_pictures(std::int64_t limit) {
+  return api::api_error_of(
+      make_error(ErrorCode::kResourceExhausted,
+                 fmt::format("other requests hold the {} pictures that may be held at once", limit),
+                 {}, "try again in a moment"));
+}
+
 /// Parses and prepares; what comes back runs on the I/O thread.
 template <class Value>
 void respond_on_io(const Call& call, ErrorShape shape, std::variant<Value, ApiError> result,
@@ -76,7 +83,14 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
       if (auto error = check_model(model, request.model)) return *std::move(error);
       if (!request.has_seed) request.sampling.seed = random_seed();
       request.cache_salt += "\n" + call.key_name;  // one key's owner cannot probe another's cache
-      return prepare_request(model, std::move(request));
+      const auto num_pictures = static_cast<std::int64_t>(request.pictures.size());
+      std::shared_ptr<void> room = server.pictures_->try_take(num_pictures);
+      if (!room) return too_many_pictures(server.options_.max_pending_images);
+      auto prepared = prepare_request(model, std::move(request));
+      if (auto* ready = std::get_if<PreparedRequest>(&prepared)) {
+        ready->picture_room = std::move(room);
+      }
+      return prepared;
     };
     respond_on_io<PreparedRequest>(
         call, api.shape.error, prepare(), [&server, call, api](PreparedRequest prepared) {

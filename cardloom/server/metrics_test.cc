@@ -8,6 +8,7 @@
 
 #include "cardloom/base/json.h"
 #include "cardloom/server/cards_feed.h"
+#include "cardloom/server/picture_budget.h"
 #include "cardloom/server/task_pool.h"
 
 namespace cardloom::server {
@@ -84,6 +85,19 @@ TEST(CardsFeed, AStepIsJsonWithEveryNameOnce) {
   EXPECT_DOUBLE_EQ(span[3].as_double(), 200.0);
   EXPECT_DOUBLE_EQ(span[4].as_double(), 100.0);
   EXPECT_DOUBLE_EQ(span[5].as_double(), 40.0);
+}
+
+TEST(PictureBudget, IsGivenBackWhenTheRequestIsGone) {
+  const auto budget = std::make_shared<PictureBudget>(5);
+  std::shared_ptr<void> four = budget->try_take(4);
+  ASSERT_TRUE(four);
+  EXPECT_FALSE(budget->try_take(2));
+  const std::shared_ptr<void> one = budget->try_take(1);
+  EXPECT_TRUE(one);
+  EXPECT_TRUE(budget->try_take(0));
+  four.reset();
+  EXPECT_TRUE(budget->try_take(4));
+  EXPECT_FALSE(budget->try_take(5));
 }
 
 TEST(TaskPool, RunsAllItTakesAndNoMore) {

@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "cardloom/api/tool_call_parser.h"
 #include "cardloom/models/chat_template.h"
 #include "cardloom/models/glm4v/processor.h"
 
@@ -197,8 +198,15 @@ void prepare_completion(const ServedModel& model, PreparedRequest& prepared) {
   }
 }
 
+/// The grammar of what the request leaves the model to say; none if that is anything.
 Result<std::shared_ptr<const Grammar>> compile(const ServedModel& model,
-                                               const api::OutputFormat& format) {
+                                               const api::GenerationRequest& request) {
+  std::vector<GrammarCompiler::Tool> tools;
+  for (api::ToolGrammar& tool : api::tool_grammars(request.tools, request.tool_choice)) {
+    tools.push_back({std::move(tool.name), std::move(tool.parameters)});
+  }
+  if (!tools.empty()) return model.grammars->tool_call(tools);
+  const api::OutputFormat& format = request.format;
   switch (format.kind) {
     case api::OutputFormat::Kind::kText:
       break;
@@ -221,8 +229,9 @@ std::variant<PreparedRequest, ApiError> prepare_request(const ServedModel& model
   try {
     PreparedRequest prepared;
     prepared.request = std::move(request);
-    prepared.grammar = unwrap(compile(model, prepared.request.format),
-                              prepared.request.format.param, "invalid_grammar");
+    const std::string& format = prepared.request.format.param;
+    prepared.grammar = unwrap(compile(model, prepared.request), format.empty() ? "tools" : format,
+                              "invalid_grammar");
     if (prepared.request.prompts.empty()) {
       prepare_chat(model, prepared);
     } else {

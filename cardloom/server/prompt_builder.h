@@ -18,6 +18,7 @@ struct PreparedRequest {
   std::int64_t image_rows = 0;    ///< of all prompts
   std::int64_t num_images = 0;
   std::shared_ptr<const Grammar> grammar{};  ///< of the answer, if its form is asked for
+  std::shared_ptr<void> picture_room{};      ///< in the server's budget, until the request ends
   std::chrono::nanoseconds fetch{};
   std::chrono::nanoseconds decode{};
   std::chrono::nanoseconds preprocess{};

@@ -333,6 +333,58 @@ TEST(EngineTokens, LogprobsComeWithTheTokenTheyAreOf) {
   EXPECT_EQ(num_tokens, 3);
 }
 
+TEST_P(EngineBatching, PicturesInStagesDoNotHoldUpWhoGenerates) {
+  Harness harness(GetParam(),
+                  {.context_tokens = 100, .max_sequences = 4, .vision_layers_per_step = 1});
+  const std::uint64_t text = harness.submit(make_request(make_prompt(10, 1), 40));
+  ASSERT_TRUE(harness.engine.begin_step());
+  EXPECT_EQ(harness.engine.end_step().events.size(), 1U);
+  std::map<std::uint64_t, Ids> ids;
+  for (std::uint32_t seed = 2; seed <= 4; ++seed) {
+    harness.submit(make_request(make_picture_prompt(12, 3, seed), 6));
+  }
+  int num_stages = 0;
+  bool encoded_last = false;
+  while (harness.engine.begin_step()) {
+    const StepReport report = harness.engine.end_step();
+    EXPECT_FALSE(encoded_last && report.pictures > 0);
+    EXPECT_NE(report.pictures > 0, report.rows > 0);
+    encoded_last = report.pictures > 0;
+    num_stages += encoded_last ? 1 : 0;
+    for (const SequenceEvent& event : report.events) {
+      ids[event.sequence_id].push_back(event.token_id);
+    }
+  }
+  EXPECT_EQ(num_stages, kHistoryVisionLayers);
+  EXPECT_EQ(ids[text].size(), 39U);
+  for (std::uint32_t seed = 2; seed <= 4; ++seed) {
+    EXPECT_EQ(ids[text + seed - 1], expected_ids(make_picture_prompt(12, 3, seed), 6));
+    EXPECT_GT(harness.engine.times(text + seed - 1).vision.count(), 0);
+  }
+}
+
+TEST_P(EngineBatching, APictureThatNobodyWantsAnyMoreIsNotEncodedToItsEnd) {
+  Harness harness(GetParam(), {.context_tokens = 20, .vision_layers_per_step = 1});
+  const auto encode_one_stage = [&] {
+    ASSERT_TRUE(harness.engine.begin_step());
+    EXPECT_EQ(harness.engine.end_step().pictures, 1);
+  };
+  for (std::uint32_t seed = 1; seed <= 6; ++seed) {  // more than there are slots
+    const std::uint64_t id = harness.submit(make_request(make_picture_prompt(9, 3, seed), 3));
+    encode_one_stage();
+    harness.engine.cancel(id);
+  }
+  EXPECT_FALSE(harness.engine.begin_step());
+  // A cancel while a stage runs, and somebody else who wants the picture.
+  const std::uint64_t first = harness.submit(make_request(make_picture_prompt(9, 3, 7), 3));
+  encode_one_stage();
+  ASSERT_TRUE(harness.engine.begin_step());
+  harness.engine.cancel(first);
+  EXPECT_EQ(harness.engine.end_step().pictures, 1);
+  EXPECT_EQ(harness.run_one(make_request(make_picture_prompt(9, 3, 7), 3)),
+            expected_ids(make_picture_prompt(9, 3, 7), 3));
+}
+
 TEST(EngineQueue, HigherClassesAreServedFirst) {
   Harness harness(1, {.context_tokens = 60});
   const auto submit = [&](Priority priority) {

@@ -1,6 +1,7 @@
 #include "tests/engine/history_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -144,15 +145,22 @@ void history_logits_kernel(const KernelContext& context, const LogitsArgs& args)
 
 struct EncodeArgs {
   static constexpr OpId kOp = OpId::kScale;
-  TensorView pixel_values;
-  TensorView embeds;
+  VisionStage stage;
+  PictureJob job;
 };
 
+/// Each layer doubles the hidden state, which the last stage undoes, exactly: so a stage that is
+/// left out, repeated or given another picture's state is seen.
 void encode_kernel(const KernelContext&, const EncodeArgs& args) {
-  for (std::int64_t row = 0; row < args.embeds.shape[0]; ++row) {
-    for (std::int64_t column = 0; column < args.embeds.shape[1]; ++column) {
-      *args.embeds.at<float>(row, column) =
-          history_picture_row(args.pixel_values, row) + static_cast<float>(column);
+  const auto& [pixel_values, hidden, embeds] = args.job;
+  for (std::int64_t row = 0; row < hidden.shape[0]; ++row) {
+    float& state = *hidden.at<float>(row, 0);
+    if (args.stage.first_layer == 0) state = history_picture_row(pixel_values, row);
+    state = std::ldexp(state, args.stage.end_layer - args.stage.first_layer);
+    if (args.stage.end_layer < kHistoryVisionLayers) continue;
+    for (std::int64_t column = 0; column < embeds.shape[1]; ++column) {
+      *embeds.at<float>(row, column) =
+          std::ldexp(state, -kHistoryVisionLayers) + static_cast<float>(column);
     }
   }
 }
@@ -170,7 +178,10 @@ HistoryModel::HistoryModel(Communicator& comm, std::shared_ptr<HistoryModelContr
            .head_dim = 1,
            .max_positions = kHistoryMaxPositions,
            .image_rows = kHistoryImageRows,
-           .image_size = kHistoryImageSize};
+           .image_size = kHistoryImageSize,
+           .num_vision_layers = kHistoryVisionLayers,
+           .vision_rows = kHistoryImageRows,
+           .vision_hidden_size = 1};
 }
 
 std::int64_t HistoryModel::forward_workspace_bytes(std::int64_t T, std::int64_t R) const {
@@ -196,14 +207,17 @@ void HistoryModel::throw_if_told(bool in_encode) const {
 }
 
 VisionCut HistoryModel::encode(const StepContext& step, std::span<const PictureJob> pictures,
-                               VisionCut cut) {
+                               VisionCut cut, const VisionStage& stage) {
   ++num_encode_;
+  const bool is_last = stage.end_layer == kHistoryVisionLayers;
   for (const PictureJob& picture : pictures) {
     (void)step.workspace.take(DType::kU8, {64});
-    OpLaunch launch(step.stream, OpId::kScale, {in(picture.pixel_values), out(picture.embeds)},
+    OpLaunch launch(step.stream, OpId::kScale,
+                    {in(stage.first_layer == 0 ? picture.pixel_values : picture.hidden),
+                     out(is_last ? picture.embeds : picture.hidden)},
                     Location::current());
-    launch.enqueue<EncodeArgs>(DType::kI8, encode_kernel, {picture.pixel_values, picture.embeds});
-    if (comm_.rank() == 0) ++control_->num_encoded;
+    launch.enqueue<EncodeArgs>(DType::kI8, encode_kernel, {stage, picture});
+    if (comm_.rank() == 0 && is_last) ++control_->num_encoded;
     throw_if_told(true);
   }
   const bool has_enough = static_cast<int>(pictures.size()) >= comm_.world_size();

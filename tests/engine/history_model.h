@@ -25,7 +25,7 @@ struct HistoryModelControl {
   Fault fault;
   int num_layers = 1;
   std::atomic<bool> release_stall{false};
-  std::atomic<int> num_encoded{0};  ///< pictures, on rank 0
+  std::atomic<int> num_encoded{0};  ///< pictures, on rank 0: through their last stage
   std::atomic<int> num_forward{0};  ///< calls, on rank 0
   std::atomic<int> copies_per_forward{0};
   std::int64_t max_rows_seen = 0;  ///< on rank 0's thread; read between steps
@@ -34,6 +34,7 @@ struct HistoryModelControl {
 constexpr std::int64_t kHistoryVocab = 61;
 constexpr std::int64_t kHistoryImageRows = 5;
 constexpr std::int64_t kHistoryImageSize = 2;
+constexpr int kHistoryVisionLayers = 3;
 constexpr std::int64_t kHistoryMaxPositions = 400;
 
 /// A model small enough to be checked by hand, yet with all that an engine can get wrong: a row's
@@ -47,8 +48,8 @@ class HistoryModel final : public Model {
   [[nodiscard]] const ModelInfo& info() const override { return info_; }
   [[nodiscard]] std::int64_t forward_workspace_bytes(std::int64_t T, std::int64_t R) const override;
   [[nodiscard]] std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const override;
-  VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
-                   VisionCut cut) override;
+  VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures, VisionCut cut,
+                   const VisionStage& stage) override;
   void forward(const StepContext& step, const ModelInput& input, const KvCache& kv_cache,
                const ModelOutput& output) override;
 

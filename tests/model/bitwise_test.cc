@@ -66,6 +66,56 @@ TEST_P(BitwiseTest, FewerPicturesThanCards) {
   }
 }
 
+TEST_P(BitwiseTest, PicturesDoNotDependOnStages) {
+  const std::vector<TensorView> pictures = this->pictures(5);
+  const std::vector<Tensor> expected = one_card_.encode(pictures);
+  for (const int tp : {1, 2, 3, 8}) {
+    ModelUnderTest cards(golden_.open(), {.tp = tp, .dtype = GetParam()});
+    for (const VisionCut cut : kCuts) {
+      const std::vector<Tensor> embeds = cards.encode(pictures, cut, nullptr, {1});
+      for (std::size_t picture = 0; picture < pictures.size(); ++picture) {
+        EXPECT_TRUE(same_bits(embeds[picture], expected[picture]))
+            << "tp " << tp << ", cut " << static_cast<int>(cut) << ", picture " << picture;
+      }
+    }
+  }
+}
+
+/// A tower of four layers: every way to part it.
+TEST_P(BitwiseTest, AnyPartingOfLayersGivesTheSameBits) {
+  const auto nano = [] {
+    return open_model(CARDLOOM_SOURCE_DIR "/demo/glm-4v-nano").value_or_throw();
+  };
+  std::vector<Tensor> pixels;
+  for (int picture = 0; picture < 3; ++picture) {
+    pixels.emplace_back(Tensor(DType::kF32, {3, 112, 112}));
+    std::uint32_t state = static_cast<std::uint32_t>(picture) + 1;
+    for (std::int64_t index = 0; index < pixels.back().view().num_elements(); ++index) {
+      state = state * 1664525U + 1013904223U;
+      pixels.back().view().at<float>()[index] = static_cast<float>(state >> 8) * 0x1p-23F - 1;
+    }
+  }
+  const std::vector<TensorView> pictures(pixels.begin(), pixels.end());
+  ModelUnderTest one(nano(), {.tp = 1, .dtype = GetParam()});
+  ModelUnderTest two(nano(), {.tp = 2, .dtype = GetParam()});
+  ASSERT_EQ(one.model(0).info().num_vision_layers, 4);
+  const std::vector<Tensor> expected = one.encode(pictures);
+  for (unsigned parted = 0; parted < 8; ++parted) {
+    std::vector<int> borders;
+    for (int layer = 1; layer < 4; ++layer) {
+      if ((parted >> (layer - 1) & 1) != 0) borders.push_back(layer);
+    }
+    for (const VisionCut cut : {VisionCut::kHeads, VisionCut::kPictures}) {
+      const std::vector<Tensor> alone = one.encode(pictures, cut, nullptr, borders);
+      const std::vector<Tensor> both = two.encode(pictures, cut, nullptr, borders);
+      for (std::size_t picture = 0; picture < pictures.size(); ++picture) {
+        EXPECT_TRUE(same_bits(alone[picture], expected[picture])) << parted;
+        EXPECT_TRUE(same_bits(both[picture], expected[picture])) << parted;
+      }
+    }
+  }
+}
+
 TEST_P(BitwiseTest, LogitsDoNotDependOnCardsOrChunks) {
   const std::vector<Tensor> embeds = one_card_.encode(pictures(2));
   const TestPrompt prompt = two_pictures(embeds[0], embeds[1]);
@@ -119,6 +169,12 @@ TEST_P(BitwiseTest, ATraceChangesNothing) {
   EXPECT_EQ(trace.rows("vision.embed").view().shape[0], 17);
   EXPECT_EQ(trace.rows("vision.layer.1.1").view().shape[0], 17);
   EXPECT_EQ(trace.rows("vision.conv.1").view().shape[0], 4);
+  // Stages change no name: the third picture is number 2 in all of them.
+  static_cast<void>(cards.encode(pictures(2), VisionCut::kHeads, &trace, {1}));
+  for (const char* name : {"vision.embed.2", "vision.layer.0.3", "vision.layer.1.2"}) {
+    EXPECT_EQ(trace.rows(name).view().shape[0], 17) << name;
+  }
+  EXPECT_EQ(trace.rows("vision.conv.3").view().shape[0], 4);
 }
 
 /// bf16 cannot decide between variants of the maths, but it must be near: the oracle's own

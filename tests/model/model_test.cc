@@ -103,6 +103,17 @@ TEST_F(ModelTest, NamesAPictureOfTheWrongShape) {
               HasSubstr("the model needs f32[3, 56, 56]"));
 }
 
+TEST_F(ModelTest, NamesAStageOutsideTheTower) {
+  ModelUnderTest model(golden_.open(), {.tp = 2});
+  for (const std::vector<int>& borders : {std::vector<int>{3}, {0}, {2}, {-1}}) {
+    EXPECT_THAT(message_of([&] {
+                  static_cast<void>(model.encode({golden_.pixel_values("tall")}, VisionCut::kHeads,
+                                                 nullptr, borders));
+                }),
+                HasSubstr("of a vision tower of 2"));
+  }
+}
+
 TEST_F(ModelTest, RefusesRowsOutsideTheStep) {
   ModelUnderTest model(golden_.open(), {.tp = 2});
   TestPrompt prompt = golden_.prompt(0);

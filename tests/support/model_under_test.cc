@@ -156,14 +156,16 @@ void ModelUnderTest::run(const Estimate& estimate, Trace* trace, const Work& wor
 }
 
 std::vector<Tensor> ModelUnderTest::encode(const std::vector<TensorView>& pictures, VisionCut cut,
-                                           Trace* trace) {
+                                           Trace* trace, const std::vector<int>& borders) {
   const ModelInfo& info = model(0).info();
+  std::vector<std::vector<Tensor>> hidden(ranks_.size());
   std::vector<std::vector<Tensor>> embeds(ranks_.size());
   std::vector<std::vector<PictureJob>> jobs(ranks_.size());
   for (std::size_t place = 0; place < ranks_.size(); ++place) {
     for (const TensorView& picture : pictures) {
+      hidden[place].emplace_back(Tensor(info.dtype, {info.vision_rows, info.vision_hidden_size}));
       embeds[place].emplace_back(Tensor(info.dtype, {info.image_rows, info.hidden_size}));
-      jobs[place].push_back({picture, embeds[place].back()});
+      jobs[place].push_back({picture, hidden[place].back(), embeds[place].back()});
     }
   }
   const auto tp = static_cast<std::int64_t>(ranks_.size());
@@ -173,12 +175,25 @@ std::vector<Tensor> ModelUnderTest::encode(const std::vector<TensorView>& pictur
                                        : cut == VisionCut::kPictures ? std::max(tp, num_pictures)
                                                                      : num_pictures);
   };
-  run(estimate, trace, [&](int rank, const StepContext& step) {
-    const VisionCut used = model(rank).encode(step, jobs[static_cast<std::size_t>(rank)], cut);
-    if (cut != VisionCut::kAuto) {
-      EXPECT_EQ(used, cut);
-    }
-  });
+  std::vector<VisionStage> stages;
+  for (const int border : borders) {
+    stages.push_back({stages.empty() ? 0 : stages.back().end_layer, border});
+  }
+  stages.push_back({borders.empty() ? 0 : borders.back(), info.num_vision_layers});
+  for (const VisionStage& stage : stages) {
+    run(estimate, trace, [&](int rank, const StepContext& step) {
+      std::vector<PictureJob> own = jobs[static_cast<std::size_t>(rank)];
+      for (PictureJob& job : own) {  // what a stage has no business with is not there
+        if (stage.first_layer > 0) job.pixel_values = {};
+        if (stage.end_layer < info.num_vision_layers) job.embeds = {};
+      }
+      const VisionCut used = model(rank).encode(step, own, cut, stage);
+      if (cut != VisionCut::kAuto) {
+        EXPECT_EQ(used, cut);
+      }
+      step.stream.synchronize();  // before the jobs go
+    });
+  }
   for (std::size_t place = 1; place < ranks_.size(); ++place) {
     for (std::size_t picture = 0; picture < pictures.size(); ++picture) {
       EXPECT_TRUE(same_bits(embeds[place][picture], embeds[0][picture]))

@@ -42,9 +42,11 @@ class ModelUnderTest {
   ~ModelUnderTest();
 
   /// Embeds of pictures (f32 [3, S, S]), one tensor [rows, H] of the model's dtype each.
+  /// `borders` are where the tower's layers are parted into stages, ascending.
   [[nodiscard]] std::vector<Tensor> encode(const std::vector<TensorView>& pictures,
                                            VisionCut cut = VisionCut::kHeads,
-                                           Trace* trace = nullptr);
+                                           Trace* trace = nullptr,
+                                           const std::vector<int>& borders = {});
 
   /// Begins a new sequence with `prompt`, `chunk` rows a step (0: all at once); f32 [rows, V].
   [[nodiscard]] Tensor prompt_logits(const TestPrompt& prompt, std::int64_t chunk = 0,

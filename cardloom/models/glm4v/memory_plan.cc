@@ -91,13 +91,20 @@ std::int64_t vision_workspace(const Glm4vConfig& config, const CardShare& share,
       size_of(DType::kF32) * vision.in_channels * vision.image_size * vision.image_size;
   const std::int64_t attention = 4 * share.vision_heads.size() * vision.head_dim;
   const std::int64_t tower =
-      pixels + element * P * (3 * W + std::max(attention, share.vision_features.size())) +
+      pixels + element * P * (2 * W + std::max(attention, share.vision_features.size())) +
       sum * P * W;
   const std::int64_t R = vision.num_projected();
   const std::int64_t H = config.hidden_size;
-  const std::int64_t projector =
-      element * (P * W + R * (3 * H + 3 * share.features.size())) + sum * R * H;
+  const std::int64_t projector = element * R * (3 * H + 3 * share.features.size()) + sum * R * H;
   return std::max(tower, projector);
+}
+
+std::int64_t vision_states(const Glm4vConfig& config, const MemoryPlanOptions& options) {
+  if (!config.vision) return 0;
+  const VisionConfig& vision = *config.vision;
+  const std::int64_t pictures =
+      std::min(options.pictures_at_once, options.context_tokens / vision.rows_per_image());
+  return pictures * size_of(options.dtype) * vision.num_positions * vision.hidden_size;
 }
 
 CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options, int rank,
@@ -118,10 +125,12 @@ CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options
       2 * card.share.kv_groups.size() * config.num_layers *
       kv_row_bytes(kv_cache_dtype(options.dtype, options.kv_cache, caller), config.head_dim);
   card.kv_bytes = card.kv_bytes_per_token * round_up(options.context_tokens, options.block_size);
+  card.vision_state_bytes = vision_states(config, options);
   card.vision_workspace_bytes = vision_workspace(config, card.share, options);
   card.text_workspace_bytes = text_workspace(config, card.share, options);
   card.workspace_bytes = std::max(card.vision_workspace_bytes, card.text_workspace_bytes);
-  card.total_bytes = card.weights_bytes.total() + card.kv_bytes + card.workspace_bytes;
+  card.total_bytes =
+      card.weights_bytes.total() + card.kv_bytes + card.vision_state_bytes + card.workspace_bytes;
   return card;
 }
 
@@ -180,6 +189,7 @@ MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& optio
   require_count(options.block_size, "block_size", caller);
   require_count(options.step_tokens, "step_tokens", caller);
   require_count(options.step_sequences, "step_sequences", caller);
+  require_count(options.pictures_at_once, "pictures_at_once", caller);
   for (int rank = 0; rank < options.tp; ++rank) {
     plan.cards.push_back(plan_card(config, plan.options, rank, caller));
     plan.total_bytes += plan.cards.back().total_bytes;

@@ -48,6 +48,7 @@ struct MemoryPlanOptions {
   std::int64_t block_size = 16;                  ///< tokens in a KV block
   std::int64_t step_tokens = 2048;               ///< most rows in one step of the text model
   std::int64_t step_sequences = 1;               ///< most sequences in one step: rows of logits
+  std::int64_t pictures_at_once = 1;             ///< most that are between vision layers
 };
 
 /// Parameters by part, in elements.
@@ -71,10 +72,11 @@ struct CardMemory {
   WeightParts weights_bytes;                ///< parameters x bytes of their format
   std::int64_t kv_bytes_per_token = 0;      ///< K and V of this card's groups, all layers
   std::int64_t kv_bytes = 0;                ///< for the context, in whole blocks
+  std::int64_t vision_state_bytes = 0;      ///< hidden states of pictures being encoded
   std::int64_t vision_workspace_bytes = 0;  ///< one picture
   std::int64_t text_workspace_bytes = 0;    ///< one step
   std::int64_t workspace_bytes = 0;         ///< the larger: they do not run at once
-  std::int64_t total_bytes = 0;             ///< weights + KV + workspace
+  std::int64_t total_bytes = 0;             ///< weights + KV + vision states + workspace
 };
 
 struct MemoryPlan {
@@ -99,11 +101,12 @@ struct MemoryPlan {
 ///   text    T = step_tokens, S = step_sequences:
 ///           e*T*3H (hidden, normed, embedded) + max(e*T*(2h + 2g)*D, e*T*3f) + r*T*H + 4*S*v
 ///   vision  P = num_positions, vision sizes:
-///           4*C*image^2 pixels + e*P*3H (hidden, branch, its norm) + max(e*P*4h*D, e*P*f) + r*P*H
+///           4*C*image^2 pixels + e*P*2H (branch, its norm) + max(e*P*4h*D, e*P*f) + r*P*H
 ///   projector, R = rows after the convolution, text sizes:
-///           e*P*H_vision + e*R*3H + e*R*3f + r*R*H
-/// The vision workspace is the larger of vision and projector; attention is tiled and needs no
-/// square matrix. The factor 3f is gate, up and their product.
+///           e*R*3H + e*R*3f + r*R*H
+/// Vision states: e*P*H_vision for each of pictures_at_once, but for no more than the context
+/// holds. The vision workspace is the larger of vision and projector; attention is tiled and needs
+/// no square matrix. The factor 3f is gate, up and their product.
 ///
 /// Throws kInvalidArgument if tp is not 1 to 8, as weight_formats and kv_cache_dtype do, or if a
 /// number of tokens is negative, zero or above 2^28.

@@ -36,7 +36,8 @@ TEST(MemoryPlan, CountsTheRealModelOnOneCard) {
   EXPECT_EQ(card.kv_bytes_per_token, 40960);
   EXPECT_EQ(plan.options.context_tokens, 8192);
   EXPECT_EQ(card.kv_bytes, 40960LL * 8192);
-  EXPECT_EQ(card.total_bytes, card.weights_bytes.total() + card.kv_bytes + card.workspace_bytes);
+  EXPECT_EQ(card.total_bytes, card.weights_bytes.total() + card.kv_bytes + card.vision_state_bytes +
+                                  card.workspace_bytes);
   EXPECT_EQ(plan.total_bytes, card.total_bytes);
   EXPECT_EQ(plan_memory(config_at("/tests/configs/glm-4-9b-chat.json"), with_tp(1))
                 .cards[0]
@@ -55,8 +56,26 @@ TEST(MemoryPlan, AgreesWithTheTableOfNames) {
 TEST(MemoryPlan, FollowsTheFormulaOfTheWorkspace) {
   const CardMemory card = plan_memory(glm4v_9b(), with_tp(1)).cards[0];
   EXPECT_EQ(card.text_workspace_bytes, 2LL * 2048 * (3 * 4096 + 3 * 13696) + 4LL * 151552);
-  EXPECT_EQ(card.vision_workspace_bytes, 4LL * 3 * 1120 * 1120 + 2LL * 6401 * (3 * 1792 + 15360));
+  EXPECT_EQ(card.vision_workspace_bytes, 4LL * 3 * 1120 * 1120 + 2LL * 6401 * (2 * 1792 + 15360));
   EXPECT_EQ(card.workspace_bytes, std::max(card.text_workspace_bytes, card.vision_workspace_bytes));
+}
+
+TEST(MemoryPlan, CountsPicturesBetweenLayersThatTheContextHolds) {
+  const std::int64_t one = 2LL * 6401 * 1792;
+  MemoryPlanOptions options;
+  EXPECT_EQ(plan_memory(glm4v_9b(), options).cards[0].vision_state_bytes, one);
+  options.pictures_at_once = 8;
+  EXPECT_EQ(plan_memory(glm4v_9b(), options).cards[0].vision_state_bytes, 5 * one);  // of 1602 rows
+  options.context_tokens = 16 * 8192;
+  EXPECT_EQ(plan_memory(glm4v_9b(), options).cards[0].vision_state_bytes, 8 * one);
+  options.context_tokens = 1000;
+  EXPECT_EQ(plan_memory(glm4v_9b(), options).cards[0].vision_state_bytes, 0);
+  EXPECT_EQ(plan_memory(config_at("/tests/configs/glm-4-9b-chat.json"), options)
+                .cards[0]
+                .vision_state_bytes,
+            0);
+  options.pictures_at_once = 0;
+  EXPECT_THROW((void)plan_memory(glm4v_9b(), options), Exception);
 }
 
 /// What is cut adds up to the whole; what is replicated is on each card.

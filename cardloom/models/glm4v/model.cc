@@ -35,6 +35,9 @@ ModelInfo make_info(const Glm4vConfig& config, const RankWeights& own) {
   if (config.vision) {
     info.image_rows = config.vision->rows_per_image();
     info.image_size = config.vision->image_size;
+    info.num_vision_layers = static_cast<int>(config.vision->num_layers);
+    info.vision_rows = config.vision->num_positions;
+    info.vision_hidden_size = config.vision->hidden_size;
   }
   return info;
 }
@@ -85,20 +88,15 @@ std::int64_t Glm4vModel::forward_workspace_bytes(std::int64_t T, std::int64_t R)
          std::max(layers_[0].workspace_bytes(info_.dtype, T, selected), logits);
 }
 
-std::int64_t Glm4vModel::picture_workspace_bytes(const Vision& vision) const {
-  const std::int64_t hidden = Workspace::bytes_of(
-      info_.dtype, {config_.vision->num_positions, config_.vision->hidden_size});
-  return hidden + std::max(vision.tower.workspace_bytes(info_.dtype),
-                           vision.projector.workspace_bytes(info_.dtype));
-}
-
 std::int64_t Glm4vModel::encode_workspace_bytes(std::int64_t num_pictures) const {
   if (!vision_ || num_pictures == 0) return 0;
-  const std::int64_t by_heads = picture_workspace_bytes(*vision_);
+  const std::int64_t by_heads = std::max(vision_->tower.workspace_bytes(info_.dtype),
+                                         vision_->projector.workspace_bytes(info_.dtype));
   if (!whole_vision_ || num_pictures < tp_) return by_heads;
-  return std::max(by_heads,
-                  picture_workspace_bytes(*whole_vision_) +
-                      Workspace::bytes_of(info_.dtype, {info_.image_rows, info_.hidden_size}));
+  const std::int64_t own_embeds =
+      Workspace::bytes_of(info_.dtype, {info_.image_rows, info_.hidden_size});
+  return std::max({by_heads, whole_vision_->tower.workspace_bytes(info_.dtype),
+                   own_embeds + whole_vision_->projector.workspace_bytes(info_.dtype)});
 }
 
 void Glm4vModel::require_vision() const {
@@ -109,63 +107,94 @@ void Glm4vModel::require_vision() const {
               "leave out the pictures or use a glm-4v checkpoint");
 }
 
-void Glm4vModel::check_pictures(std::span<const PictureJob> pictures) const {
+bool Glm4vModel::is_last(const VisionStage& stage) const {
+  return stage.end_layer == info_.num_vision_layers;
+}
+
+void Glm4vModel::check_pictures(std::span<const PictureJob> pictures,
+                                const VisionStage& stage) const {
   require_vision();
+  if (stage.first_layer < 0 || stage.first_layer >= stage.end_layer ||
+      stage.end_layer > info_.num_vision_layers) {
+    throw_error(ErrorCode::kInvalidArgument,
+                fmt::format("a stage has layers {} to {} of a vision tower of {}",
+                            stage.first_layer, stage.end_layer, info_.num_vision_layers));
+  }
   const VisionConfig& vision = *config_.vision;
   const TensorView pixels =
       make_view(nullptr, DType::kF32, {vision.in_channels, vision.image_size, vision.image_size});
+  const TensorView hidden =
+      make_view(nullptr, info_.dtype, {info_.vision_rows, info_.vision_hidden_size});
   const TensorView embeds = make_view(nullptr, info_.dtype, {info_.image_rows, info_.hidden_size});
   for (const PictureJob& job : pictures) {
-    require_shape(job.pixel_values, "pixel_values", pixels);
-    require_shape(job.embeds, "embeds of a picture", embeds);
+    if (stage.first_layer == 0) require_shape(job.pixel_values, "pixel_values", pixels);
+    require_shape(job.hidden, "hidden state of a picture", hidden);
+    if (is_last(stage)) require_shape(job.embeds, "embeds of a picture", embeds);
+  }
+}
+
+/// Picture n of a trace is captured as `vision.embed.n`, but the first as `vision.embed`.
+void Glm4vModel::number_pictures(Trace* trace, std::size_t num_pictures) {
+  trace_suffixes_.clear();
+  for (std::size_t picture = 0; picture < num_pictures; ++picture) {
+    const std::int64_t number = trace != nullptr ? trace->take_picture_number() : 0;
+    trace_suffixes_.push_back(number == 0 ? std::string() : fmt::format(".{}", number));
   }
 }
 
 VisionCut Glm4vModel::encode(const StepContext& step, std::span<const PictureJob> pictures,
-                             VisionCut cut) {
+                             VisionCut cut, const VisionStage& stage) {
   if (pictures.empty()) return cut;
-  check_pictures(pictures);
+  check_pictures(pictures, stage);
   if (cut == VisionCut::kAuto) {
     const bool enough = tp_ > 1 && pictures.size() >= static_cast<std::size_t>(tp_);
     cut = enough ? VisionCut::kPictures : VisionCut::kHeads;
   }
+  if (stage.first_layer == 0) number_pictures(step.trace, pictures.size());
+  trace_suffixes_.resize(pictures.size());
   if (cut == VisionCut::kPictures && tp_ > 1) {
-    encode_apart(step, pictures);
-    return cut;
-  }
-  for (const PictureJob& job : pictures) {
-    const std::int64_t number = step.trace != nullptr ? step.trace->take_picture_number() : 0;
-    encode_picture(step, *vision_, job.pixel_values, job.embeds, number);
+    encode_apart(step, pictures, stage);
+  } else {
+    encode_together(step, pictures, stage);
   }
   return cut;
 }
 
-/// `number` names what step.trace captures: `vision.embed`, then `vision.embed.1`, ...
-void Glm4vModel::encode_picture(const StepContext& step, const Vision& vision,
-                                const TensorView& pixel_values, const TensorView& embeds,
-                                std::int64_t number) const {
-  const std::string suffix = number == 0 ? std::string() : fmt::format(".{}", number);
-  const Workspace::Scope scratch(step.workspace);
-  const TensorView hidden = step.workspace.take(
-      info_.dtype, {config_.vision->num_positions, config_.vision->hidden_size});
-  vision.tower.forward(step, pixel_values, hidden, suffix);
-  vision.projector.forward(step, hidden, embeds, suffix);
+void Glm4vModel::encode_together(const StepContext& step, std::span<const PictureJob> pictures,
+                                 const VisionStage& stage) const {
+  for (std::size_t p = 0; p < pictures.size(); ++p) {
+    const PictureJob& job = pictures[p];
+    vision_->tower.forward(step, stage, job.pixel_values, job.hidden, trace_suffixes_[p]);
+    if (!is_last(stage)) continue;
+    vision_->projector.forward(step, job.hidden, job.embeds, trace_suffixes_[p]);
+  }
 }
 
-/// Picture p on card p % tp, with the whole weights and nobody to wait for; then each card's rows
-/// go to all: a rank that has none of a picture gives none of its columns. A card's trace has the
+/// Picture p on card p % tp, with the whole weights and nobody to wait for. A card's trace has the
 /// pictures that the card encodes.
-void Glm4vModel::encode_apart(const StepContext& step, std::span<const PictureJob> pictures) {
+void Glm4vModel::encode_apart(const StepContext& step, std::span<const PictureJob> pictures,
+                              const VisionStage& stage) {
   const StepContext alone{step.stream, alone_.communicator(0), step.workspace, step.trace};
   const auto tp = static_cast<std::size_t>(tp_);
+  for (auto p = static_cast<std::size_t>(rank_); p < pictures.size(); p += tp) {
+    const PictureJob& job = pictures[p];
+    whole_vision_->tower.forward(alone, stage, job.pixel_values, job.hidden, trace_suffixes_[p]);
+  }
+  if (is_last(stage)) project_apart(step, alone, pictures);
+}
+
+/// Each card projects its pictures, and their rows go to all: a rank that has none of a picture
+/// gives none of its columns.
+void Glm4vModel::project_apart(const StepContext& step, const StepContext& alone,
+                               std::span<const PictureJob> pictures) const {
+  const auto tp = static_cast<std::size_t>(tp_);
+  const Workspace::Scope scratch(step.workspace);
+  const TensorView mine = step.workspace.take(info_.dtype, {info_.image_rows, info_.hidden_size});
   for (std::size_t first = 0; first < pictures.size(); first += tp) {
-    const Workspace::Scope scratch(step.workspace);
-    const TensorView mine = step.workspace.take(info_.dtype, {info_.image_rows, info_.hidden_size});
     const std::size_t end = std::min(first + tp, pictures.size());
     const std::size_t own = first + static_cast<std::size_t>(rank_);
-    for (std::size_t p = first; p < end; ++p) {
-      const std::int64_t number = step.trace != nullptr ? step.trace->take_picture_number() : 0;
-      if (p == own) encode_picture(alone, *whole_vision_, pictures[p].pixel_values, mine, number);
+    if (own < end) {
+      whole_vision_->projector.forward(alone, pictures[own].hidden, mine, trace_suffixes_[own]);
     }
     const OpScope scope(step.stream.log(), "vision");
     for (std::size_t p = first; p < end; ++p) {

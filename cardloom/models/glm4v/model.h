@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "cardloom/comm/thread_communicator.h"
@@ -34,9 +35,10 @@ class Glm4vModel final : public Model {
   /// For kAuto. kPictures with fewer pictures than cards needs what tp pictures need.
   [[nodiscard]] std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const override;
 
-  /// Throws kInvalidArgument for a text model, or a picture or output of another shape.
-  VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures,
-                   VisionCut cut) override;
+  /// Throws kInvalidArgument for a text model, a stage outside the tower, or a picture, hidden
+  /// state or output of another shape.
+  VisionCut encode(const StepContext& step, std::span<const PictureJob> pictures, VisionCut cut,
+                   const VisionStage& stage) override;
 
   /// Throws kInvalidArgument for rows of pictures that leave the step or given to a text model,
   /// rows of logits that leave it, or outputs of another shape.
@@ -52,11 +54,15 @@ class Glm4vModel final : public Model {
   [[nodiscard]] static Vision make_vision(const Glm4vConfig& config, const VisionView& view);
 
   void require_vision() const;
-  void check_pictures(std::span<const PictureJob> pictures) const;
-  void encode_picture(const StepContext& step, const Vision& vision, const TensorView& pixel_values,
-                      const TensorView& embeds, std::int64_t number) const;
-  void encode_apart(const StepContext& step, std::span<const PictureJob> pictures);
-  [[nodiscard]] std::int64_t picture_workspace_bytes(const Vision& vision) const;
+  void check_pictures(std::span<const PictureJob> pictures, const VisionStage& stage) const;
+  void number_pictures(Trace* trace, std::size_t num_pictures);
+  [[nodiscard]] bool is_last(const VisionStage& stage) const;
+  void encode_together(const StepContext& step, std::span<const PictureJob> pictures,
+                       const VisionStage& stage) const;
+  void encode_apart(const StepContext& step, std::span<const PictureJob> pictures,
+                    const VisionStage& stage);
+  void project_apart(const StepContext& step, const StepContext& alone,
+                     std::span<const PictureJob> pictures) const;
 
   void check_input(const ModelInput& input) const;
   void check_output(const ModelOutput& output, std::int64_t R) const;
@@ -74,6 +80,8 @@ class Glm4vModel final : public Model {
   std::optional<Vision> vision_;        ///< this rank's share
   std::optional<Vision> whole_vision_;  ///< all of it; if tp > 1
   ThreadGroup alone_;                   ///< of one rank: for whole pictures
+  /// How the pictures between stages end the names of what a trace captures: "", ".1", ...
+  std::vector<std::string> trace_suffixes_;
 };
 
 }  // namespace cardloom::glm4v

@@ -22,17 +22,21 @@ VisionTower::VisionTower(const VisionConfig& config, VisionTowerView weights)
       eps_(static_cast<float>(config.layer_norm_eps)),
       scale_(1.0F / std::sqrt(static_cast<float>(config.head_dim))) {}
 
-void VisionTower::forward(const StepContext& step, const TensorView& pixel_values,
-                          const TensorView& hidden, const std::string& trace_suffix) const {
+void VisionTower::forward(const StepContext& step, const VisionStage& stage,
+                          const TensorView& pixel_values, const TensorView& hidden,
+                          const std::string& trace_suffix) const {
   const OpScope scope(step.stream.log(), "vision");
-  embed(step, pixel_values, hidden);
-  if (step.trace != nullptr) {
-    step.trace->capture(step.stream, "vision.embed" + trace_suffix, hidden);
+  if (stage.first_layer == 0) {
+    embed(step, pixel_values, hidden);
+    if (step.trace != nullptr) {
+      step.trace->capture(step.stream, "vision.embed" + trace_suffix, hidden);
+    }
   }
-  for (std::size_t index = 0; index < weights_.layers.size(); ++index) {
-    const OpScope layer_scope(step.stream.log(), "layers", static_cast<std::int64_t>(index));
-    attend(step, weights_.layers[index], hidden);
-    feed_forward(step, weights_.layers[index], hidden);
+  for (int index = stage.first_layer; index < stage.end_layer; ++index) {
+    const OpScope layer_scope(step.stream.log(), "layers", index);
+    const VisionLayerView& layer = weights_.layers[static_cast<std::size_t>(index)];
+    attend(step, layer, hidden);
+    feed_forward(step, layer, hidden);
     if (step.trace != nullptr) {
       step.trace->capture(step.stream, fmt::format("vision.layer.{}{}", index, trace_suffix),
                           hidden);

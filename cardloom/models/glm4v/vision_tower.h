@@ -5,6 +5,7 @@
 #include "cardloom/layers/step_context.h"
 #include "cardloom/models/glm4v/config.h"
 #include "cardloom/models/glm4v/vision_view.h"
+#include "cardloom/models/model.h"
 
 namespace cardloom::glm4v {
 
@@ -14,15 +15,16 @@ class VisionTower {
  public:
   VisionTower(const VisionConfig& config, VisionTowerView weights);
 
-  /// hidden = the last layer's output for one picture, the same on every rank of step.comm
+  /// hidden = the output of the stage's last layer for one picture, the same on every rank of
+  /// step.comm; from the pixels if the stage begins with layer 0, else from hidden
   ///
-  /// pixel_values  f32                [channels, S, S], any strides
+  /// pixel_values  f32                [channels, S, S], any strides; if stage.first_layer is 0
   /// hidden        the model's dtype  [P, W], contiguous
   ///
   /// `trace_suffix` ends the names of what step.trace captures (vision.embed, vision.layer.<n>).
   /// Source: EVA2CLIPModel in visual.py of glm-4v-9b.
-  void forward(const StepContext& step, const TensorView& pixel_values, const TensorView& hidden,
-               const std::string& trace_suffix) const;
+  void forward(const StepContext& step, const VisionStage& stage, const TensorView& pixel_values,
+               const TensorView& hidden, const std::string& trace_suffix) const;
 
   /// What forward takes from the workspace.
   [[nodiscard]] std::int64_t workspace_bytes(DType dtype) const;
