@@ -1,9 +1,9 @@
 import { createStore } from '../base/store.ts';
 import { server } from '../api/status.ts';
-import { addPicture } from '../chat/library.ts';
+import { addPicture, conversationOf } from '../chat/library.ts';
 import { kShrunkSide, PictureError, preparePicture } from '../chat/pictures.ts';
 import { settings } from '../chat/settings.ts';
-import type { PictureRef } from '../chat/tree.ts';
+import { ancestorsOf, pathOf, type PictureRef } from '../chat/tree.ts';
 import { bytes, t } from '../i18n/i18n.ts';
 import { toast } from './state.ts';
 
@@ -59,9 +59,19 @@ export async function takePictures(files: Iterable<File>, already: number): Prom
 }
 
 export async function addFiles(id: string | null, files: Iterable<File>): Promise<void> {
-  const taken = await takePictures(files, draftOf(drafts.get(), id).pictures.length);
+  const already = draftOf(drafts.get(), id).pictures.length + picturesAbove(id);
+  const taken = await takePictures(files, already);
   if (taken.length > 0)
     changeDraft(id, { pictures: [...draftOf(drafts.get(), id).pictures, ...taken] });
+}
+
+/// Pictures in what goes to the server before a new question: of the branch being read, or of what
+/// stands above the message `below`.
+export function picturesAbove(id: string | null, below?: string | null): number {
+  const conversation = id === null ? undefined : conversationOf(id);
+  if (!conversation || below === null) return 0;
+  const above = below === undefined ? pathOf(conversation) : ancestorsOf(conversation, below);
+  return above.reduce((sum, message) => sum + message.pictures.length, 0);
 }
 
 /// The picture files that were pasted or dropped.

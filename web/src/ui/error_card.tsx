@@ -39,6 +39,8 @@ export function ErrorCard(props: { conversationId: string; messageId: string; fa
   const busy = useStore(runs, (now) => conversationId in now);
   const wait = useCountdown(failure.retryAfterMs);
   const hasText = (conversationOf(conversationId)?.messages[messageId]?.text ?? '') !== '';
+  // What a browser says of a lost network ("Failed to fetch") helps nobody.
+  const text = failure.kind === 'network' ? t('errorNetworkText') : failure.message;
   const facts = [
     failure.status === undefined ? '' : `HTTP ${failure.status}`,
     failure.type ?? '',
@@ -51,7 +53,7 @@ export function ErrorCard(props: { conversationId: string; messageId: string; fa
         <Icon name="warn" />
         {t(headingOf(failure))}
       </h3>
-      {failure.message !== '' && <p class="error-text">{failure.message}</p>}
+      {text !== '' && <p class="error-text">{text}</p>}
       {facts.length > 0 && <p class="error-facts">{facts.join(' · ')}</p>}
       {failure.requestId && (
         <p class="error-facts">

@@ -7,7 +7,7 @@ import { withChosen, type Message } from '../chat/tree.ts';
 import { Markdown } from '../markdown/markdown.tsx';
 import { decimal, duration, useT } from '../i18n/i18n.ts';
 import { copyText } from './clipboard.ts';
-import { picturesIn, takePictures } from './drafts.ts';
+import { picturesAbove, picturesIn, takePictures } from './drafts.ts';
 import { ErrorCard } from './error_card.tsx';
 import { Icon, IconButton, Logo } from './icons.tsx';
 import { isSendKey } from './keys.ts';
@@ -92,7 +92,8 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
           const files = picturesIn(event.clipboardData);
           if (files.length === 0) return;
           event.preventDefault();
-          void takePictures(files, pictures.length).then((taken) =>
+          const already = pictures.length + picturesAbove(props.conversationId, message.parent);
+          void takePictures(files, already).then((taken) =>
             setPictures((now) => [...now, ...taken]),
           );
         }}

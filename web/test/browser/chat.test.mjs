@@ -163,6 +163,11 @@ test(
     await chat.drop(Array.from({ length: 5 }, (_, i) => picture(`p${i}.png`)));
     await chat.page.getByText('at most 4 pictures').waitFor();
     assert.equal(await chat.page.locator('.composer .thumbnail').count(), 4);
+    await chat.ask('What are these?');
+    await chat.page.getByText('at most 4 pictures').waitFor({ state: 'detached' });
+    await chat.drop([picture('p5.png')]);
+    await chat.page.getByText('at most 4 pictures in a conversation').waitFor();
+    assert.equal(await chat.page.locator('.composer .thumbnail').count(), 0);
   },
 );
 
