@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -93,8 +94,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string answers;
   char bytes[4096];
   ssize_t count = 0;
-  while ((count = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
-    answers.append(bytes, static_cast<std::size_t>(count));
+  while ((count = recv(fd, bytes, sizeof(bytes), 0)) > 0 || (count < 0 && errno == EINTR)) {
+    answers.append(bytes, static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
   }
   if (count < 0 && errno != ECONNRESET) std::abort();
   close(fd);

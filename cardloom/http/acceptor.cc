@@ -34,9 +34,10 @@ std::string describe_peer(const sockaddr_storage& address) {
   return "unix";
 }
 
-/// A piece of a stream goes out at once; a client whose machine vanished without a word is noticed
-/// within a minute and a half, also while nothing is being sent.
-void set_tcp_options(int fd) {
+/// A piece of a stream goes out at once. A client whose machine vanished without a word is noticed
+/// within about a minute and a half while nothing is being sent, and after `write_stall` while
+/// something is: the pieces of a stream would vanish into the kernel's buffer for minutes.
+void set_tcp_options(int fd, std::chrono::milliseconds write_stall) {
   const auto set = [fd](int level, int option, int value) {
     setsockopt(fd, level, option, &value, sizeof(value));  // worse, not wrong, if it fails
   };
@@ -45,12 +46,17 @@ void set_tcp_options(int fd) {
   set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
   set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
   set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(write_stall.count()));
 }
 
 }  // namespace
 
-Acceptor::Acceptor(boost::asio::io_context& context, ListenSocket socket, Take take)
-    : listener_(context, socket.descriptor.release()), timer_(context), take_(std::move(take)) {}
+Acceptor::Acceptor(boost::asio::io_context& context, ListenSocket socket,
+                   std::chrono::seconds write_stall, Take take)
+    : listener_(context, socket.descriptor.release()),
+      timer_(context),
+      write_stall_(write_stall),
+      take_(std::move(take)) {}
 
 void Acceptor::wait() {
   listener_.async_wait(boost::asio::posix::descriptor_base::wait_read,
@@ -92,7 +98,7 @@ Acceptor::Next Acceptor::accept_waiting(int most) {
                               &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     const int code = errno;
     if (socket.get() >= 0) {
-      if (address.ss_family != AF_UNIX) set_tcp_options(socket.get());
+      if (address.ss_family != AF_UNIX) set_tcp_options(socket.get(), write_stall_);
       take_(std::move(socket), describe_peer(address));
       continue;
     }

@@ -21,7 +21,9 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
  public:
   using Take = std::function<void(Descriptor socket, std::string peer)>;
 
-  Acceptor(boost::asio::io_context& context, ListenSocket socket, Take take);
+  /// `write_stall`: how long bytes may wait for a client's machine to acknowledge them.
+  Acceptor(boost::asio::io_context& context, ListenSocket socket, std::chrono::seconds write_stall,
+           Take take);
   void start() { wait(); }
   /// Takes those that wait already, then no more.
   void close();
@@ -38,6 +40,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>,
                                     boost::asio::io_context::executor_type>
       timer_;
+  const std::chrono::milliseconds write_stall_;
   Take take_;
   Clock::time_point last_complaint_;
   bool closed_ = false;

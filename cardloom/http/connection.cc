@@ -7,6 +7,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdio>
+#include <exception>
 #include <utility>
 
 namespace cardloom::http {
@@ -54,16 +55,19 @@ Connection::~Connection() = default;
 
 void Connection::start() {
   io_->connections().insert(this);
-  boost::asio::co_spawn(io_->context().get_executor(), serve(),
-                        [self = shared_from_this()](const std::exception_ptr& failure) {
-                          try {
-                            if (failure) std::rethrow_exception(failure);
-                          } catch (const std::exception& reason) {
-                            fmt::print(stderr, "http: connection of {}: {}\n", self->peer_,
-                                       reason.what());
-                          }
-                          self->close();
-                        });
+  const auto end = [self = shared_from_this()](const std::exception_ptr& failure) {
+    try {
+      if (failure) std::rethrow_exception(failure);
+    } catch (const std::exception& reason) {
+      fmt::print(stderr, "http: connection of {}: {}\n", self->peer_, reason.what());
+    }
+    self->close();
+  };
+  try {
+    boost::asio::co_spawn(io_->context().get_executor(), serve(), end);
+  } catch (...) {  // no memory for the coroutine
+    end(std::current_exception());
+  }
 }
 
 void Connection::close() {

@@ -141,7 +141,7 @@ void check(const Case& expected, Client& client) {
       << reply.head;
   if (expected.closes) {
     // At once: a server that lingers has shut its side.
-    EXPECT_TRUE(client.is_closed_by_server(milliseconds(1500)));
+    EXPECT_TRUE(client.is_closed_by_server());
   } else {
     const Reply next = client.ask(get("/next"));
     EXPECT_EQ(next.body, "GET /next? ");

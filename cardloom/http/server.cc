@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <mutex>
 #include <utility>
@@ -92,6 +93,7 @@ Status ServerImpl::begin() {
     threads_.push_back(std::make_shared<IoThread>(index));
   }
   acceptor_ = std::make_shared<Acceptor>(threads_[0]->context(), *std::move(socket),
+                                         std::chrono::seconds(options.write_stall_s),
                                          [this](Descriptor accepted, std::string peer) {
                                            take(std::move(accepted), std::move(peer));
                                          });

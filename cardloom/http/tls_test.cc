@@ -159,7 +159,7 @@ TEST(Tls, HangUpIsNoticed) {
   std::atomic<int> gone{0};
   exchange->on_gone([&] { ++gone; });
   client.hang_up();
-  EXPECT_TRUE(eventually([&] { return gone == 1; }, milliseconds(500)));
+  EXPECT_TRUE(eventually([&] { return gone == 1; }, milliseconds(2000)));
 }
 
 TEST(Tls, OldVersionsAndPlainTextAreRefused) {
