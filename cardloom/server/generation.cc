@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <span>
 #include <utility>
 
+#include "cardloom/engine/content_hash.h"
 #include "cardloom/sampling/philox.h"
 
 namespace cardloom::server {
@@ -46,13 +48,14 @@ Prompt clone(const Prompt& prompt) {
   return copy;
 }
 
-/// FNV-1a: sequences with the same salt share what is cached.
+/// Sequences with the same salt share what is cached; 0 if there is none. A strong hash: with a
+/// weak one, whoever chooses a salt could meet the number of another key's and probe what it has
+/// asked.
 std::uint64_t salt_number(const std::string& salt) {
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char byte : salt) {
-    hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001B3U;
-  }
-  return salt.empty() ? 0 : hash;
+  if (salt.empty()) return 0;
+  ContentHasher hasher;
+  hasher.add(std::as_bytes(std::span(salt)));
+  return hasher.finish().words[0];
 }
 
 }  // namespace
