@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/utf8.h"
 
 namespace cardloom::grammar {
@@ -26,13 +27,6 @@ CharSet spaces() {
                   {0xFEFF, 0xFEFF}});
 }
 CharSet line_ends() { return CharSet({{U'\n', U'\n'}, {U'\r', U'\r'}, {0x2028, 0x2029}}); }
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 }  // namespace
 
