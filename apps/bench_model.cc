@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "apps/session.h"
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::app {
 namespace {
@@ -116,16 +116,15 @@ std::vector<std::int64_t> parse_list(const char* option, const std::string& text
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
     const std::string item = text.substr(at, end - at);
-    std::int64_t number = 0;
-    const auto [rest, failure] = std::from_chars(item.data(), item.data() + item.size(), number);
-    if (failure != std::errc() || rest != item.data() + item.size()) {
+    const std::optional<std::int64_t> number = parse_number<std::int64_t>(item);
+    if (!number) {
       fail_usage(fmt::format("{} is \"{}\", but \"{}\" in it is no number", option,
                              text.substr(0, 200), item.substr(0, 60)),
                  fmt::format("numbers of {} to {} with commas between them", low, high),
                  fmt::format("{} 1,4,16", option));
     }
-    check_range(option, number, low, high);
-    numbers.push_back(number);
+    check_range(option, *number, low, high);
+    numbers.push_back(*number);
     at = end + 1;
   }
   if (numbers.size() > kMaxListItems) {

@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/session.h"
 #include "apps/text.h"
+#include "cardloom/base/base64.h"
 #include "cardloom/base/file.h"
 
 namespace cardloom::app {
@@ -14,25 +15,6 @@ namespace {
 
 constexpr std::int64_t kMaxTraceBytes = std::int64_t{256} << 20;
 constexpr std::int64_t kMaxPictureBytes = std::int64_t{64} << 20;
-
-std::string base64(const std::string& bytes) {
-  constexpr std::string_view kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t bits = 0;
-    for (std::size_t index = 0; index < 3; ++index) {
-      const auto byte =
-          at + index < bytes.size() ? static_cast<unsigned char>(bytes[at + index]) : 0;
-      bits = bits << 8 | byte;
-    }
-    for (std::size_t index = 0; index < 4; ++index) {
-      const bool is_padding = at + index > bytes.size();
-      text += is_padding ? '=' : kLetters[bits >> (18 - 6 * index) & 63U];
-    }
-  }
-  return text;
-}
 
 /// http://host:port/prefix in its parts.
 ClientOptions client_of(const BenchServeOptions& options) {
@@ -66,7 +48,7 @@ ClientOptions client_of(const BenchServeOptions& options) {
   client.timeout_s = static_cast<double>(options.timeout);
   if (!options.image.empty()) {
     client.picture = "data:image/jpeg;base64," +
-                     base64(unwrap(read_file(options.image, kMaxPictureBytes), kExitUsage));
+                     encode_base64(unwrap(read_file(options.image, kMaxPictureBytes), kExitUsage));
   }
   return client;
 }

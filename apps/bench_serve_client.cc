@@ -84,6 +84,8 @@ class Load {
       socket.set_option(tcp::no_delay(true));
       co_await asio::async_write(socket, asio::buffer(request_text(index)), asio::use_awaitable);
       co_await read_reply(socket, outcome);
+    } catch (const boost::system::system_error& failure) {
+      if (outcome.error.empty()) outcome.error = failure.code().message();
     } catch (const std::exception& failure) {
       if (outcome.error.empty()) outcome.error = failure.what();
     }

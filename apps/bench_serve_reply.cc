@@ -1,9 +1,9 @@
 #include "apps/bench_serve_reply.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/json.h"
 
 namespace cardloom::app {
@@ -11,9 +11,7 @@ namespace {
 
 /// The value of a header, both in lower case; "" if it is not there.
 std::string header_of(std::string_view head, std::string_view name) {
-  std::string lower(head);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = lower_case(head);
   const std::size_t at = lower.find("\r\n" + std::string(name) + ":");
   if (at == std::string::npos) return {};
   const std::size_t begin = at + name.size() + 3;

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::app {
 namespace {
@@ -114,18 +115,6 @@ std::string rate_plot(const std::vector<RequestOutcome>& outcomes, double second
     points.emplace_back(static_cast<double>(index) * slice, counts[index] / slice);
   }
   return plot(points, "seconds", "events a second");
-}
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    if (c == '<' || c == '>' || c == '&' || c == '"') {
-      safe += fmt::format("&#{};", static_cast<int>(c));
-    } else {
-      safe += c;
-    }
-  }
-  return safe;
 }
 
 std::vector<std::vector<std::string>> quantile_rows(const LoadReport& report) {
@@ -239,7 +228,7 @@ std::string to_html(const LoadReport& report, const ServiceLevel& level,
   std::string rows;
   for (const std::vector<std::string>& row : quantile_rows(report)) {
     rows += "<tr>";
-    for (const std::string& cell : row) rows += "<td>" + escaped(cell) + "</td>";
+    for (const std::string& cell : row) rows += "<td>" + escape_markup(cell) + "</td>";
     rows += "</tr>";
   }
   return fmt::format(
@@ -251,8 +240,9 @@ polyline{{fill:none;stroke:#2a6fdb;stroke-width:2}}.grid{{stroke:#e3e3e3}}pre{{w
 </style><h1>{0}</h1><pre>{1}</pre><table>{2}</table>
 <h2>First token</h2>{3}<h2>Between tokens</h2>{4}<h2>Over the run</h2>{5}</html>
 )",
-      escaped(title), escaped(summary(report, level)), rows, spread_plot(first, "first token"),
-      spread_plot(gaps, "between tokens"), rate_plot(outcomes, report.seconds));
+      escape_markup(title), escape_markup(summary(report, level)), rows,
+      spread_plot(first, "first token"), spread_plot(gaps, "between tokens"),
+      rate_plot(outcomes, report.seconds));
 }
 
 }  // namespace cardloom::app

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/utf8.h"
 
 namespace cardloom::app {
@@ -46,20 +46,11 @@ std::string toml_values(const OptionInfo& option, const std::vector<std::string>
 
 json::value json_value(const OptionInfo& option, const std::string& text) {
   if (option.is_secret()) return "***";
-  const char* end = text.data() + text.size();
   if (option.kind == Kind::kFlag) return text == "true";
   if (option.kind == Kind::kText) return json::string(replace_invalid_utf8(text));
-  const auto reads = [&](auto& number) {
-    const auto [rest, problem] = std::from_chars(text.data(), end, number);
-    return rest == end && problem == std::errc();
-  };
-  std::int64_t integer = 0;
-  if (reads(integer)) return integer;
-  std::uint64_t large = 0;
-  if (reads(large)) return large;
-  double number = 0;
-  reads(number);
-  return number;
+  if (const auto integer = parse_number<std::int64_t>(text)) return *integer;
+  if (const auto large = parse_number<std::uint64_t>(text)) return *large;
+  return parse_number<double>(text).value_or(0);
 }
 
 json::value json_values(const Setting& setting) {

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdio>
 
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::app {
 namespace {
@@ -19,10 +19,8 @@ constexpr std::string_view kPrefix = "CARDLOOM_";
 /// The number as CLI11 cannot misread it ("010" is eight to it); "": `text` is none.
 template <class Number>
 std::string canonical(std::string_view text) {
-  Number value{};
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size()) return {};
-  return fmt::format("{}", value);
+  const std::optional<Number> value = parse_number<Number>(text);
+  return value ? fmt::format("{}", *value) : std::string();
 }
 
 /// As typed; "" if it is of the wrong kind.

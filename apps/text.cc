@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 
 #include "apps/failure.h"
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::app {
 namespace {
@@ -85,15 +85,14 @@ Result<std::vector<std::int32_t>> parse_ids(std::string_view text) {
   for (std::size_t at = text.find_first_not_of(kBetween); at != std::string_view::npos;) {
     const std::size_t end = std::min(text.find_first_of(kBetween, at), text.size());
     const std::string_view word = text.substr(at, end - at);
-    std::int32_t id = 0;
-    const auto [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (failure != std::errc() || stop != word.data() + word.size()) {
+    const std::optional<std::int32_t> id = parse_number<std::int32_t>(word);
+    if (!id) {
       return make_error(
           ErrorCode::kInvalidArgument, fmt::format("\"{}\" is not a token id", word.substr(0, 40)),
           fmt::format("entry {} of the ids; an id is a whole number of 32 bits", ids.size()),
           "write the ids as numbers: --ids \"1 2 3\"");
     }
-    ids.push_back(id);
+    ids.push_back(*id);
     at = text.find_first_not_of(kBetween, end);
   }
   if (ids.empty()) {

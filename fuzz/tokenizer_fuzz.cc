@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "cardloom/base/base64.h"
 #include "cardloom/base/utf8.h"
 #include "cardloom/tokenizer/incremental_decoder.h"
 #include "cardloom/tokenizer/tokenizer.h"
@@ -18,26 +19,11 @@ using cardloom::Tokenizer;
 constexpr std::string_view kConfig =
     R"({"added_tokens_decoder": {"9000000": {"content": "<|user|>"}, "9000001": {"content": "[M]"}}})";
 
-std::string base64(std::string_view bytes) {
-  constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const auto byte = [&](std::size_t k) {
-      return i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U;
-    };
-    const unsigned group = byte(0) << 16 | byte(1) << 8 | byte(2);
-    for (unsigned k = 0; k < 4; ++k) {
-      text += i + k > bytes.size() ? '=' : kLetters[group >> (18 - 6 * k) & 63];
-    }
-  }
-  return text;
-}
-
 std::unique_ptr<Tokenizer> make_own() {
   std::string ranks;
   int rank = 0;
   const auto add = [&](std::string_view bytes) {
-    ranks += base64(bytes) + " " + std::to_string(rank++) + "\n";
+    ranks += cardloom::encode_base64(bytes) + " " + std::to_string(rank++) + "\n";
   };
   for (int byte = 0; byte < 256; ++byte) add(std::string(1, static_cast<char>(byte)));
   for (const char* token :

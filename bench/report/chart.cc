@@ -6,6 +6,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "cardloom/base/ascii.h"
+
 namespace cardloom::report {
 namespace {
 
@@ -22,22 +24,9 @@ constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
 
 const char* colour(std::size_t index) { return kColours[index % std::size(kColours)]; }
 
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char letter : text) {
-    if (letter == '<') {
-      safe += "&lt;";
-    } else if (letter == '&') {
-      safe += "&amp;";
-    } else {
-      safe += letter;
-    }
-  }
-  return safe;
-}
-
 std::string text_at(double x, double y, const std::string& text, const char* more) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, more, escaped(text));
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, more,
+                     escape_markup(text));
 }
 
 std::string line(double x1, double y1, double x2, double y2, const char* more) {
@@ -55,7 +44,7 @@ std::string frame(const std::string& title, const std::string& y_label) {
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" "
       "font-family=\"sans-serif\" font-size=\"12\" role=\"img\">\n<title>{}</title>\n"
       "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-      kWidth, kHeight, escaped(title));
+      kWidth, kHeight, escape_markup(title));
   svg += text_at(kLeft, 22, title, "font-size=\"15\" font-weight=\"bold\"");
   svg += text_at(16, (kTop + kBottom) / 2, y_label,
                  fmt::format("text-anchor=\"middle\" transform=\"rotate(-90 16 {:.1f})\"",

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -10,6 +9,7 @@
 #include <string_view>
 
 #include "bench/synth/synth_checkpoint.h"
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/file.h"
 
 namespace {
@@ -43,17 +43,16 @@ Status set_option(CommandLine& line, std::string_view name, std::string_view val
     line.config = value;
     return {};
   }
-  std::int64_t number = 0;
-  const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), number);
-  const bool is_number = failure == std::errc() && end == value.data() + value.size();
   if (name != "--text-layers" && name != "--vision-layers" && name != "--seed") {
     return bad_usage(fmt::format("there is no option {}", name));
   }
-  if (!is_number || number < 0)
+  const std::optional<std::int64_t> number = parse_number<std::int64_t>(value);
+  if (!number || *number < 0) {
     return bad_usage(fmt::format("{} does not take \"{}\"", name, value));
-  if (name == "--text-layers") line.options.text_layers = number;
-  if (name == "--vision-layers") line.options.vision_layers = number;
-  if (name == "--seed") line.options.seed = static_cast<std::uint64_t>(number);
+  }
+  if (name == "--text-layers") line.options.text_layers = *number;
+  if (name == "--vision-layers") line.options.vision_layers = *number;
+  if (name == "--seed") line.options.seed = static_cast<std::uint64_t>(*number);
   return {};
 }
 

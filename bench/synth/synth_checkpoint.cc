@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bench/synth/pool.h"
+#include "cardloom/base/base64.h"
 #include "cardloom/models/glm4v/config.h"
 #include "cardloom/models/glm4v/weight_names.h"
 #include "cardloom/weights/safetensors_writer.h"
@@ -59,23 +60,6 @@ json::object cut_config(const json::object& config, const SynthOptions& options)
   return cut;
 }
 
-std::string base64(std::string_view bytes) {
-  constexpr const char* kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - at);
-    std::uint32_t group = 0;
-    for (std::size_t byte = 0; byte < 3; ++byte) {
-      group = group << 8 | (byte < count ? static_cast<unsigned char>(bytes[at + byte]) : 0U);
-    }
-    for (std::size_t digit = 0; digit < 4; ++digit) {
-      text += digit <= count ? kLetters[group >> (18 - 6 * digit) & 63] : '=';
-    }
-  }
-  return text;
-}
-
 /// Token `rank`: a byte, or from 256 on the words "aa", "ab" ... "zz", "aaa" and so on.
 std::string token(std::int64_t rank) {
   if (rank < 256) return std::string(1, static_cast<char>(rank));
@@ -102,7 +86,7 @@ Status write_tokenizer(const std::filesystem::path& folder, const glm4v::Glm4vCo
   const std::int64_t num_ordinary = num_ordinary_tokens(config);
   std::string ranks;
   for (std::int64_t rank = 0; rank < num_ordinary; ++rank) {
-    ranks += fmt::format("{} {}\n", base64(token(rank)), rank);
+    ranks += fmt::format("{} {}\n", encode_base64(token(rank)), rank);
   }
   json::object added;
   std::int64_t id = num_ordinary;

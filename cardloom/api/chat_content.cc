@@ -116,24 +116,10 @@ class MessageReader {
   }
 
   MessageContent read_content(const json::value& value, bool may_have_pictures) {
-    const std::string path = reader_.path_of("content");
-    MessageContent content;
-    if (value.is_string()) {
-      ChatBuilder::add_text(content, value.get_string());
-      return content;
-    }
-    if (!value.is_array()) {
-      refuse(path,
-             fmt::format("{} must be a string or a list of parts, is {}", path, kind_of(value)));
-    }
-    const json::array& parts = value.get_array();
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const std::string part_path = fmt::format("{}[{}]", path, i);
-      ObjectReader part(object_of(parts[i], part_path), part_path, reader_.notes());
-      read_part(part, content, may_have_pictures);
-      part.finish();
-    }
-    return content;
+    return api::read_content(value, reader_.path_of("content"), reader_.notes(),
+                             [&](ObjectReader& part, MessageContent& content) {
+                               read_part(part, content, may_have_pictures);
+                             });
   }
 
   void read_part(ObjectReader& part, MessageContent& content, bool may_have_pictures) {
@@ -173,6 +159,27 @@ class MessageReader {
 };
 
 }  // namespace
+
+MessageContent read_content(const json::value& value, const std::string& path, ReadNotes& notes,
+                            const PartReader& read_part) {
+  MessageContent content;
+  if (value.is_string()) {
+    ChatBuilder::add_text(content, value.get_string());
+    return content;
+  }
+  if (!value.is_array()) {
+    refuse(path,
+           fmt::format("{} must be a string or a list of parts, is {}", path, kind_of(value)));
+  }
+  const json::array& parts = value.get_array();
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::string part_path = fmt::format("{}[{}]", path, i);
+    ObjectReader part(object_of(parts[i], part_path), part_path, notes);
+    read_part(part, content);
+    part.finish();
+  }
+  return content;
+}
 
 void ChatBuilder::add_text(MessageContent& content, std::string_view text) {
   if (std::exchange(content.has_text, true)) content.text += ' ';

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,13 @@ struct MessageContent {
   std::vector<std::string> images;  ///< URLs
   bool has_text = false;            ///< perhaps an empty one
 };
+
+/// Reads one part of a content into it.
+using PartReader = std::function<void(ObjectReader& part, MessageContent& content)>;
+/// A content as OpenAI's APIs have it, at `path`: a string, or a list of parts, each an object that
+/// `read_part` reads. Throws Refusal for anything else, and for fields that it leaves unread.
+[[nodiscard]] MessageContent read_content(const json::value& value, const std::string& path,
+                                          ReadNotes& notes, const PartReader& read_part);
 
 /// Gathers the messages of a chat, whatever API they come in, by the rules of parse_chat()
 /// (models/chat_json.h): a tool call is an assistant message with metadata = NAME and content =

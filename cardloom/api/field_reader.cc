@@ -62,23 +62,6 @@ void refuse(std::string param, std::string message, std::string code) {
   throw Refusal(invalid(std::move(param), std::move(message), std::move(code)));
 }
 
-std::string_view kind_of(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "null";
-    case json::kind::bool_:
-      return "a boolean";
-    case json::kind::string:
-      return "a string";
-    case json::kind::array:
-      return "a list";
-    case json::kind::object:
-      return "an object";
-    default:
-      return "a number";
-  }
-}
-
 std::string quoted(std::string_view text) {
   if (text.size() <= kMaxQuotedBytes) return fmt::format("\"{}\"", text);
   std::string_view head = text.substr(0, kMaxQuotedBytes);

@@ -30,8 +30,6 @@ class Refusal : public std::exception {
 /// Throws Refusal(invalid(...)).
 [[noreturn]] void refuse(std::string param, std::string message, std::string code = {});
 
-/// "a string", "a number" and so on.
-[[nodiscard]] std::string_view kind_of(const json::value& value);
 /// A stranger's text for an error: in quotes, at most 40 bytes of it, cut between characters.
 [[nodiscard]] std::string quoted(std::string_view text);
 

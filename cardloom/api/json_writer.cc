@@ -167,4 +167,15 @@ JsonWriter& JsonWriter::text_or_null(std::string_view name, std::string_view tex
   return text.empty() ? null_field(name) : field(name, text);
 }
 
+std::string typed_event(std::string_view type, const std::function<void(JsonWriter&)>& write) {
+  std::string bytes = "event: ";
+  bytes += type;
+  bytes += "\ndata: ";
+  JsonWriter json(bytes);
+  json.begin_object().field("type", type);
+  write(json);
+  json.end_object();
+  return bytes + "\n\n";
+}
+
 }  // namespace cardloom::api

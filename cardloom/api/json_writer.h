@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -61,5 +62,10 @@ class JsonWriter {
 
   std::string& out_;
 };
+
+/// A server-sent event as Responses and Messages have them: named `type`, with an object whose
+/// field `type` says so again; `write` adds what is behind.
+[[nodiscard]] std::string typed_event(std::string_view type,
+                                      const std::function<void(JsonWriter&)>& write);
 
 }  // namespace cardloom::api

@@ -7,21 +7,8 @@
 namespace cardloom::api {
 namespace {
 
-/// One event; `write` adds the fields behind `type`.
-template <class Write>
-std::string event(std::string_view type, Write write) {
-  std::string bytes = "event: ";
-  bytes += type;
-  bytes += "\ndata: ";
-  JsonWriter json(bytes);
-  json.begin_object().field("type", type);
-  write(json);
-  json.end_object();
-  return bytes + "\n\n";
-}
-
 std::string event(std::string_view type) {
-  return event(type, [](JsonWriter&) {});
+  return typed_event(type, [](JsonWriter&) {});
 }
 
 std::string tool_use_id(std::string_view id) {
@@ -93,7 +80,7 @@ class MessagesWriter final : public ReplyWriter {
 
   std::string end(const Usage& usage, const ReplyTimings& /*timings*/) override {
     std::string bytes = start(usage);
-    bytes += event("message_delta", [&](JsonWriter& json) {
+    bytes += typed_event("message_delta", [&](JsonWriter& json) {
       json.key("delta").begin_object();
       write_stop(json, end_, stop_sequence_);
       json.end_object();
@@ -153,7 +140,7 @@ class MessagesWriter final : public ReplyWriter {
 
   std::string start(const Usage& usage) {
     if (std::exchange(started_, true)) return {};
-    return event("message_start", [&](JsonWriter& json) {
+    return typed_event("message_start", [&](JsonWriter& json) {
       json.key("message");
       write_message(json, nullptr, usage);
     });
@@ -177,7 +164,7 @@ class MessagesWriter final : public ReplyWriter {
   std::string open_block(Block kind, Write write) {
     std::string bytes = close_block();
     open_ = kind;
-    return bytes + event("content_block_start", [&](JsonWriter& json) {
+    return bytes + typed_event("content_block_start", [&](JsonWriter& json) {
              json.field("index", index_).key("content_block").begin_object();
              write(json);
              json.end_object();
@@ -186,7 +173,7 @@ class MessagesWriter final : public ReplyWriter {
 
   [[nodiscard]] std::string block_delta(const char* type, const char* name,
                                         const std::string& text) const {
-    return event("content_block_delta", [&](JsonWriter& json) {
+    return typed_event("content_block_delta", [&](JsonWriter& json) {
       json.field("index", index_).key("delta").begin_object();
       json.field("type", type).field(name, text).end_object();
     });
@@ -194,7 +181,8 @@ class MessagesWriter final : public ReplyWriter {
 
   std::string close_block() {
     if (std::exchange(open_, Block::kNone) == Block::kNone) return {};
-    return event("content_block_stop", [&](JsonWriter& json) { json.field("index", index_++); });
+    return typed_event("content_block_stop",
+                       [&](JsonWriter& json) { json.field("index", index_++); });
   }
 
   ReplyIdentity identity_;

@@ -100,26 +100,11 @@ class InputReader {
   }
 
   MessageContent read_content(ObjectReader& item, const char* name, bool may_have_pictures) {
-    const std::string path = item.path_of(name);
-    const json::value& value = item.require(name);
-    MessageContent content;
-    if (value.is_string()) {
-      ChatBuilder::add_text(content, value.get_string());
-      return content;
-    }
-    if (!value.is_array()) {
-      refuse(path,
-             fmt::format("{} must be a string or a list of parts, is {}", path, kind_of(value)));
-    }
-    const json::array& parts = value.get_array();
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const std::string part_path = fmt::format("{}[{}]", path, i);
-      ObjectReader part(object_of(parts[i], part_path), part_path, notes_);
-      accept_cache_hints(part);
-      read_part(part, content, may_have_pictures);
-      part.finish();
-    }
-    return content;
+    return api::read_content(item.require(name), item.path_of(name), notes_,
+                             [&](ObjectReader& part, MessageContent& content) {
+                               accept_cache_hints(part);
+                               read_part(part, content, may_have_pictures);
+                             });
   }
 
   void read_part(ObjectReader& part, MessageContent& content, bool may_have_pictures) {

@@ -144,14 +144,10 @@ class ResponsesWriter final : public ReplyWriter {
 
   template <class Write>
   std::string event(std::string_view type, Write write) {
-    std::string bytes = "event: ";
-    bytes += type;
-    bytes += "\ndata: ";
-    JsonWriter json(bytes);
-    json.begin_object().field("type", type).field("sequence_number", sequence_number_++);
-    write(json);
-    json.end_object();
-    return bytes + "\n\n";
+    return typed_event(type, [&](JsonWriter& json) {
+      json.field("sequence_number", sequence_number_++);
+      write(json);
+    });
   }
 
   /// An event about the open item.

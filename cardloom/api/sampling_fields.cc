@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
+
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::api {
 namespace {
@@ -30,11 +31,8 @@ std::int32_t token_id_of(const json::value& value, const std::string& param,
 /// The id that `text` writes in decimal, without sign, space or leading zero: two spellings of one
 /// id would be two biases.
 std::optional<std::int64_t> decimal_id(std::string_view text) {
-  if (text.empty() || (text.size() > 1 && text.front() == '0')) return {};
-  std::int64_t id = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (failure != std::errc{} || end != text.data() + text.size() || text.front() == '-') return {};
-  return id;
+  if (text.empty() || text.front() == '-' || (text.size() > 1 && text.front() == '0')) return {};
+  return parse_number<std::int64_t>(text);
 }
 
 void read_logit_bias(ObjectReader& reader, const RequestLimits& limits, SamplingParams& sampling) {

@@ -23,4 +23,21 @@ Result<json::value> parse_json(std::string_view text, std::string_view what, Loc
   return parser.release();
 }
 
+std::string_view kind_of(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null:
+      return "null";
+    case json::kind::bool_:
+      return "a boolean";
+    case json::kind::string:
+      return "a string";
+    case json::kind::array:
+      return "a list";
+    case json::kind::object:
+      return "an object";
+    default:
+      return "a number";
+  }
+}
+
 }  // namespace cardloom

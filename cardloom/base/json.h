@@ -16,4 +16,7 @@ namespace json = boost::json;
 Result<json::value> parse_json(std::string_view text, std::string_view what,
                                Location caller = Location::current());
 
+/// What `value` is, with its article, for errors: "a string", "a number", "null".
+[[nodiscard]] std::string_view kind_of(const json::value& value);
+
 }  // namespace cardloom

@@ -84,12 +84,6 @@ CharSet CharSet::complement() const {
   return CharSet(std::move(gaps));
 }
 
-CharSet CharSet::united(const CharSet& other) const {
-  std::vector<CodeRange> both = ranges_;
-  both.insert(both.end(), other.ranges_.begin(), other.ranges_.end());
-  return CharSet(std::move(both));
-}
-
 CharSet CharSet::intersected(const CharSet& other) const {
   std::vector<CodeRange> common;
   auto a = ranges_.begin();

@@ -28,7 +28,6 @@ class CharSet {
   [[nodiscard]] bool contains(char32_t c) const;
 
   [[nodiscard]] CharSet complement() const;
-  [[nodiscard]] CharSet united(const CharSet& other) const;
   [[nodiscard]] CharSet intersected(const CharSet& other) const;
 
  private:

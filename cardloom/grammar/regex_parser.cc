@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/utf8.h"
 
 namespace cardloom::grammar {
@@ -27,11 +28,24 @@ CharSet spaces() {
 }
 CharSet line_ends() { return CharSet({{U'\n', U'\n'}, {U'\r', U'\r'}, {0x2028, 0x2029}}); }
 
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+/// What \d, \w, \s and their complements stand for; nothing for other letters.
+std::optional<CharSet> class_of(char letter) {
+  switch (letter) {
+    case 'd':
+      return digits();
+    case 'D':
+      return digits().complement();
+    case 'w':
+      return word_chars();
+    case 'W':
+      return word_chars().complement();
+    case 's':
+      return spaces();
+    case 'S':
+      return spaces().complement();
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -218,25 +232,11 @@ std::optional<char32_t> RegexParser::parse_escape(bool in_class, CharSet& set) {
   const std::size_t at = pos_++;
   if (pos_ >= pattern_.size()) fail("ends in a backslash", at);
   const char c = pattern_[pos_++];
+  if (const std::optional<CharSet> named = class_of(c)) {
+    set = *named;
+    return std::nullopt;
+  }
   switch (c) {
-    case 'd':
-      set = digits();
-      return std::nullopt;
-    case 'D':
-      set = digits().complement();
-      return std::nullopt;
-    case 'w':
-      set = word_chars();
-      return std::nullopt;
-    case 'W':
-      set = word_chars().complement();
-      return std::nullopt;
-    case 's':
-      set = spaces();
-      return std::nullopt;
-    case 'S':
-      set = spaces().complement();
-      return std::nullopt;
     case 'n':
       return U'\n';
     case 'r':

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <utility>
 
+#include "cardloom/base/ascii.h"
+
 namespace cardloom::grammar {
 namespace {
 
@@ -95,24 +97,6 @@ bool is_number_equal(const json::value& a, const json::value& b) {
 }
 
 bool is_same(const json::value& a, const json::value& b) { return a == b || is_number_equal(a, b); }
-
-std::string unescape(std::string_view fragment) {
-  const auto hex = [](char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-  };
-  std::string text;
-  for (std::size_t i = 0; i < fragment.size(); ++i) {
-    const bool escaped = fragment[i] == '%' && i + 2 < fragment.size() &&
-                         hex(fragment[i + 1]) >= 0 && hex(fragment[i + 2]) >= 0;
-    text +=
-        escaped ? static_cast<char>(hex(fragment[i + 1]) * 16 + hex(fragment[i + 2])) : fragment[i];
-    if (escaped) i += 2;
-  }
-  return text;
-}
 
 }  // namespace
 
@@ -264,11 +248,11 @@ Schema SchemaReader::resolve(const json::value& reference, const std::string& po
   if (!uri.starts_with('#') || (uri.size() > 1 && uri[1] != '/')) {
     refuse(pointer, "only references into the same schema, such as #/$defs/name, are followed");
   }
-  const std::string target = unescape(uri.substr(1));
+  const std::optional<std::string> target = percent_decode(uri.substr(1));
   boost::system::error_code failure;
-  const json::value* value = root_->find_pointer(target, failure);
+  const json::value* value = target ? root_->find_pointer(*target, failure) : nullptr;
   if (value == nullptr) fail(pointer, fmt::format("refers to \"{}\", which is not there", uri));
-  return {value, target};
+  return {value, *target};
 }
 
 unsigned SchemaReader::stated_types(const Parts& parts) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/file.h"
 
 namespace cardloom::http {
@@ -40,10 +41,7 @@ Error bad_key(const std::string& origin, int line, const std::string& rule) {
 
 bool starts_with_bearer(std::string_view value) {
   constexpr std::string_view kBearer = "bearer ";
-  return value.size() > kBearer.size() &&
-         std::equal(kBearer.begin(), kBearer.end(), value.begin(), [](char expected, char c) {
-           return expected == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-         });
+  return value.size() > kBearer.size() && lower_case(value.substr(0, kBearer.size())) == kBearer;
 }
 
 }  // namespace

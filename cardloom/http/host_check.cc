@@ -6,16 +6,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "cardloom/base/ascii.h"
+
 namespace cardloom::http {
 namespace {
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return lower;
-}
 
 bool is_port(std::string_view text) {
   return text.size() <= 5 &&

@@ -6,6 +6,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <limits>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/http/request_target.h"
 
 namespace cardloom::http {
@@ -17,14 +18,6 @@ using BeastText = boost::beast::string_view;
 
 /// Of a chunk's size line, and of the trailers: nobody needs more, and they stay in memory.
 constexpr std::size_t kMaxChunkLine = 4096;
-
-std::string lower_case(BeastText text) {
-  std::string lower(text.data(), text.size());
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 std::string describe(const error_code& failure) {
   using beast_http::error;

@@ -1,16 +1,11 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "cardloom/base/result.h"
 
 namespace cardloom::http {
-
-/// `text` with each %XX replaced by its byte ('+' stays). Nothing if a % is not followed by two
-/// hexadecimal digits.
-[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
 
 struct RequestTarget {
   std::string path;   ///< decoded; begins with '/', or is "*"

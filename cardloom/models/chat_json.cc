@@ -10,24 +10,6 @@
 namespace cardloom {
 namespace {
 
-/// What a JSON value is, with its article.
-std::string_view kind_of(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "null";
-    case json::kind::bool_:
-      return "a boolean";
-    case json::kind::string:
-      return "a string";
-    case json::kind::array:
-      return "a list";
-    case json::kind::object:
-      return "an object";
-    default:
-      return "a number";
-  }
-}
-
 /// The field, or null if it is not there or is JSON's null: OpenAI's clients send either.
 const json::value* field(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);

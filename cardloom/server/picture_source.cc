@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/server/data_url.h"
 #include "cardloom/server/url_fetch.h"
 
@@ -44,29 +45,6 @@ int open_beneath(int root, const std::string& path) {
 Error no_such_file() {
   return make_error(ErrorCode::kNotFound, "there is no such picture below the media folder", {},
                     "give the file's path relative to the folder: file:///cats/tom.jpg");
-}
-
-/// `text` with its %XX escapes as the bytes they mean; empty if one is malformed or means NUL.
-std::string percent_decoded(std::string_view text) {
-  const auto hex = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string decoded;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '%') {
-      decoded += text[at];
-      continue;
-    }
-    const int high = at + 1 < text.size() ? hex(text[at + 1]) : -1;
-    const int low = at + 2 < text.size() ? hex(text[at + 2]) : -1;
-    if (high < 0 || low < 0 || high + low == 0) return {};
-    decoded += static_cast<char>(high * 16 + low);
-    at += 2;
-  }
-  return decoded;
 }
 
 bool is_allowed_host(const PictureSourceOptions& options, const UrlTarget& target) {
@@ -143,7 +121,11 @@ Result<std::string> PictureSource::get(const std::string& url) const {
   constexpr std::string_view kFile = "file://";
   if (url.starts_with("data:")) return decode_data_url(url, options_.max_bytes);
   if (url.starts_with("http:") || url.starts_with("https:")) return fetch(options_, url);
-  if (url.starts_with(kFile)) return read_media(percent_decoded(url.substr(kFile.size())));
+  if (url.starts_with(kFile)) {
+    // What is badly encoded names no file, and neither does a NUL.
+    const std::string path = percent_decode(url.substr(kFile.size())).value_or("");
+    return read_media(path.find('\0') == std::string::npos ? path : "");
+  }
   return make_error(ErrorCode::kInvalidArgument, "this is no URL of a picture", {},
                     "send data:image/jpeg;base64, and the picture's bytes in base64");
 }

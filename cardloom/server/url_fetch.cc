@@ -8,9 +8,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
 #include <memory>
+
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::server {
 namespace {
@@ -202,10 +203,8 @@ Result<UrlTarget> target_of_url(const std::string& url) {
       (std::strcmp(scheme.get(), "http") != 0 && std::strcmp(scheme.get(), "https") != 0)) {
     return no_url();
   }
-  UrlTarget target{host.get(), static_cast<std::uint16_t>(std::atoi(port.get()))};
+  UrlTarget target{lower_case(host.get()), static_cast<std::uint16_t>(std::atoi(port.get()))};
   if (target.host.starts_with('[')) target.host = target.host.substr(1, target.host.size() - 2);
-  std::transform(target.host.begin(), target.host.end(), target.host.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return target;
 }
 

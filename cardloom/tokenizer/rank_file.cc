@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
-#include <optional>
 #include <string>
+
+#include "cardloom/base/ascii.h"
+#include "cardloom/base/base64.h"
 
 namespace cardloom {
 namespace {
@@ -14,40 +15,6 @@ namespace {
 // GLM-4's longest token has 512 bytes, its file 151,329 lines; there is room for its successors.
 constexpr std::size_t kMaxTokenBytes = 4096;
 constexpr std::int32_t kMaxTokens = 1 << 22;
-
-/// The six bits of a base64 letter, or -1.
-int base64_value(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '+') return 62;
-  return c == '/' ? 63 : -1;
-}
-
-/// The bytes of canonical base64 (RFC 4648: whole groups, `=` at the end only, unused bits zero).
-std::optional<std::string> decode_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  std::size_t num_padding = 0;
-  while (num_padding < 2 && !text.empty() && text.back() == '=') {
-    text.remove_suffix(1);
-    ++num_padding;
-  }
-  std::string bytes;
-  std::uint32_t bits = 0;
-  int num_bits = 0;
-  for (const char c : text) {
-    const int value = base64_value(c);
-    if (value < 0) return std::nullopt;
-    bits = (bits << 6) | static_cast<std::uint32_t>(value);
-    num_bits += 6;
-    if (num_bits < 8) continue;
-    num_bits -= 8;
-    bytes.push_back(static_cast<char>(bits >> num_bits & 0xFF));
-    bits &= (1U << num_bits) - 1;
-  }
-  if (bits != 0) return std::nullopt;
-  return bytes;
-}
 
 /// The start of a line, fit to be shown.
 std::string excerpt(std::string_view line) {
@@ -75,17 +42,14 @@ Status append_line(Vocabulary& tokens, std::string_view line, std::string_view w
   const std::size_t space = line.find(' ');
   if (space == std::string_view::npos) return wrong("must be base64, one space and a rank");
   const std::string_view digits = line.substr(space + 1);
-  std::int32_t found = -1;
-  const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), found);
-  if (failure != std::errc{} || end != digits.data() + digits.size() || found < 0) {
-    return wrong("must be base64, one space and a rank");
-  }
-  if (found != rank) return wrong(fmt::format("rank must be {}, is {}", rank, found));
+  const std::optional<std::int32_t> found = parse_number<std::int32_t>(digits);
+  if (!found || *found < 0) return wrong("must be base64, one space and a rank");
+  if (*found != rank) return wrong(fmt::format("rank must be {}, is {}", rank, *found));
   // Longer tokens are refused before they are decoded.
   if (space > (kMaxTokenBytes + 2) / 3 * 4) {
     return wrong(fmt::format("a token may have at most {} bytes", kMaxTokenBytes));
   }
-  const std::optional<std::string> bytes = decode_base64(line.substr(0, space));
+  const Result<std::string> bytes = decode_base64(line.substr(0, space));
   if (!bytes || bytes->empty()) return wrong("the token is not valid base64");
   if (const std::int32_t twin = tokens.append(*bytes); twin >= 0) {
     return wrong(fmt::format("the same token as line {}", twin + 1));

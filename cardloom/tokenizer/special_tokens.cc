@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/json.h"
 
 namespace cardloom {
@@ -23,17 +23,16 @@ Error wrong_entry(std::string_view what, std::string_view key, const std::string
 /// The id that an entry's key spells, above the ordinary ones.
 Result<std::int32_t> parse_id(std::string_view what, std::string_view key,
                               std::int32_t num_ordinary) {
-  std::int32_t id = -1;
-  const auto [end, failure] = std::from_chars(key.data(), key.data() + key.size(), id);
-  if (failure != std::errc{} || end != key.data() + key.size()) {
+  const std::optional<std::int32_t> id = parse_number<std::int32_t>(key);
+  if (!id) {
     return wrong_entry(what, key.substr(0, 40), ": the key must be a token id");
   }
-  if (id < num_ordinary || id > kMaxId) {
+  if (*id < num_ordinary || *id > kMaxId) {
     return wrong_entry(what, key,
                        fmt::format(": the id must be {} to {}, as ids below are ordinary tokens",
                                    num_ordinary, kMaxId));
   }
-  return id;
+  return *id;
 }
 
 /// The spelling that an entry gives.
