@@ -172,8 +172,15 @@ void warm_up(Engine& engine, const Checkpoint& checkpoint) {
   }
 }
 
-/// Everything that serves, in the order in which it may end: the server first.
+/// Everything that serves. The server stops before anything of it ends.
 struct Serving {
+  Serving() = default;
+  ~Serving() {
+    if (server) server->stop();
+  }
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+
   std::unique_ptr<server::PictureSource> pictures;
   std::unique_ptr<server::PictureWorkers> decoders;
   std::unique_ptr<GrammarCompiler> grammars;

@@ -393,7 +393,8 @@ void Determinizer::spread_labels(std::int32_t id) {
   make_set(labels);
   drafts_[at(id)].labels.clear();
   for (const std::int32_t label : labels) pending_labels_.emplace_back(id, label);
-  for (const std::int32_t begin : grammar_.states_[at(id)].entry) {
+  const std::array<std::int32_t, 2> entry = grammar_.states_[at(id)].entry;
+  for (const std::int32_t begin : entry) {  // a copy: build_return may move the states
     if (begin < 0) continue;
     const Items known = drafts_[at(begin)].labels;
     for (const std::int32_t label : known) build_return(id, label);

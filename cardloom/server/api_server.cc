@@ -67,7 +67,8 @@ http::Response response_of(const ApiError& error, api::ErrorShape shape) {
 }
 
 /// Counts an answer when it is complete.
-class CountedExchange : public http::Exchange {
+class CountedExchange : public http::Exchange,
+                        public std::enable_shared_from_this<CountedExchange> {
  public:
   CountedExchange(std::shared_ptr<http::Exchange> inner, Metrics& metrics, const char* handler)
       : inner_(std::move(inner)), metrics_(metrics), handler_(handler) {}
@@ -89,8 +90,10 @@ class CountedExchange : public http::Exchange {
   }
   void on_gone(std::function<void()> callback) override {
     constexpr int kClientClosed = 499;  // as nginx logs it; never sent
-    inner_->on_gone([this, callback = std::move(callback)] {
-      count(kClientClosed);
+    // Weak: the call waits its turn on the I/O thread, and until then the reply may end, and with
+    // it whoever held this.
+    inner_->on_gone([self = weak_from_this(), callback = std::move(callback)] {
+      if (const auto counted = self.lock()) counted->count(kClientClosed);
       callback();
     });
   }
@@ -281,7 +284,7 @@ void ApiServer::stop() {
   wake_.notify_all();
   if (ticker_.joinable()) ticker_.join();
   if (cards_) cards_->close();
-  tasks_.reset();  // first: tasks answer through the transport
+  tasks_->stop();  // first: tasks answer through the transport, which may still post new ones
   if (http_) http_->stop();
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -67,16 +68,18 @@ data: {{"step":{},"rows":{},"sequences":{},"pictures":{},"begin_us":{:.1f},"end_
 CardsFeed::~CardsFeed() { close(); }
 
 void CardsFeed::add(std::shared_ptr<http::Exchange> exchange) {
-  const std::lock_guard lock(mutex_);
-  if (is_closed_ || watchers_.size() >= kMaxWatchers) {
+  exchange->on_gone([this, raw = exchange.get()] { forget(raw); });
+  if (!try_add(exchange)) {
     return exchange->respond(
         {.status = 503,
          .headers = {{"content-type", "application/json"}, {"retry-after", "5"}},
-         .body = fmt::format(R"({{"error":{{"message":"{} people look at the cards already: try )"
-                             R"(again later","type":"server_error","param":null,"code":null}}}})",
-                             watchers_.size())});
+         .body =
+             fmt::format(R"({{"error":{{"message":"{} people look at the cards already, or the )"
+                         R"(server is going down: try again later","type":"server_error",)"
+                         R"("param":null,"code":null}}}})",
+                         kMaxWatchers)});
   }
-  exchange->on_gone([this, raw = exchange.get()] { forget(raw); });
+  // Steps may be written already, but those writes wait for this I/O thread's turn.
   exchange->begin_stream(
       {.status = 200,
        .headers = {{"content-type", "text/event-stream"},
@@ -85,16 +88,39 @@ void CardsFeed::add(std::shared_ptr<http::Exchange> exchange) {
        .body = fmt::format("event: cards\ndata: {{\"tp\":{},\"threads_per_card\":{},\"isa\":\"{}\""
                            "}}\n\n",
                            model_.cards.tp, model_.cards.threads_per_card, model_.cards.isa)});
-  watchers_.push_back(std::move(exchange));
-  if (watchers_.size() == 1) {
-    model_.engine->observe([this](const StepActivity& activity) { show(activity); });
-  }
+  match_observer();
+}
+
+bool CardsFeed::try_add(const std::shared_ptr<http::Exchange>& exchange) {
+  const std::lock_guard lock(mutex_);
+  if (is_closed_ || watchers_.size() >= kMaxWatchers) return false;
+  watchers_.push_back(exchange);
+  return true;
+}
+
+void CardsFeed::match_observer() {
+  const std::lock_guard observing(observing_);
+  const bool is_watched = [this] {
+    const std::lock_guard lock(mutex_);
+    return !watchers_.empty();
+  }();
+  StepObserver observer;
+  if (is_watched) observer = [this](const StepActivity& activity) { show(activity); };
+  model_.engine->observe(std::move(observer));
 }
 
 void CardsFeed::forget(const http::Exchange* exchange) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(watchers_, [&](const auto& watcher) { return watcher.get() == exchange; });
-  if (watchers_.empty() && !is_closed_) model_.engine->observe({});
+  std::vector<std::shared_ptr<http::Exchange>> gone;  // let go of when the lock is released
+  {
+    const std::lock_guard lock(mutex_);
+    const auto first_gone =
+        std::partition(watchers_.begin(), watchers_.end(),
+                       [&](const auto& watcher) { return watcher.get() != exchange; });
+    gone.assign(std::move_iterator(first_gone), std::move_iterator(watchers_.end()));
+    watchers_.erase(first_gone, watchers_.end());
+    if (is_closed_) return;
+  }
+  match_observer();
 }
 
 void CardsFeed::close() {
@@ -104,7 +130,7 @@ void CardsFeed::close() {
     if (std::exchange(is_closed_, true)) return;
     watchers.swap(watchers_);
   }
-  model_.engine->observe({});
+  match_observer();
   for (const auto& watcher : watchers) watcher->end_stream();
 }
 

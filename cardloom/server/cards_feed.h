@@ -30,13 +30,18 @@ class CardsFeed {
   void tick();
 
  private:
+  [[nodiscard]] bool try_add(const std::shared_ptr<http::Exchange>& exchange);
+  void match_observer();
   void show(const StepActivity& activity);
   [[nodiscard]] bool may_show();
   void write_to_all(const std::string& bytes);
   void forget(const http::Exchange* exchange);
 
   const ServedModel& model_;
-  std::mutex mutex_;  ///< guards the two below; the engine's lock may be taken inside it
+  /// Held while the engine is told whether anybody looks, so that the last word is the true one.
+  /// Taken before mutex_ and before the engine's lock; never on the engine's thread.
+  std::mutex observing_;
+  std::mutex mutex_;  ///< guards the two below; nobody is called while it is held
   std::vector<std::shared_ptr<http::Exchange>> watchers_;
   bool is_closed_ = false;
   // The engine's thread alone:

@@ -18,8 +18,10 @@ Result<std::string> decode_data_url(std::string_view url, std::int64_t max_bytes
                       "send data:image/jpeg;base64, and the picture's bytes in base64");
   }
   const std::string_view data = url.substr(comma + 1);
-  const auto num_bytes = static_cast<std::int64_t>(data.size() / 4 * 3);
-  if (num_bytes - 2 > max_bytes) {  // 2 of them may be padding
+  const std::size_t padding = data.ends_with("==") ? 2 : data.ends_with('=') ? 1 : 0;
+  const std::int64_t num_bytes =
+      static_cast<std::int64_t>(data.size() / 4 * 3) - static_cast<std::int64_t>(padding);
+  if (num_bytes > max_bytes) {
     return make_error(
         ErrorCode::kResourceExhausted,
         fmt::format("the picture has {} bytes, but {} are allowed", num_bytes, max_bytes), {},

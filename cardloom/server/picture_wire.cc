@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 
 namespace cardloom::server {
 namespace {
@@ -55,6 +56,26 @@ bool write_all(int fd, const void* data, std::size_t size, Deadline deadline) {
     size -= static_cast<std::size_t>(count);
   }
   return true;
+}
+
+std::optional<PictureReply> read_reply(int fd, Deadline deadline) {
+  PictureReply reply;
+  PictureAnswer& answer = reply.answer;
+  if (!read_all(fd, &answer, sizeof answer, deadline)) return std::nullopt;
+  for (const std::int64_t size : {answer.message_bytes, answer.detail_bytes, answer.remedy_bytes}) {
+    if (size < 0 || size > kMaxErrorText) return std::nullopt;
+  }
+  if (answer.decode_ns < 0 || answer.preprocess_ns < 0) return std::nullopt;
+  const auto message = static_cast<std::size_t>(answer.message_bytes);
+  const auto detail = static_cast<std::size_t>(answer.detail_bytes);
+  std::string texts(message + detail + static_cast<std::size_t>(answer.remedy_bytes), '\0');
+  if (!read_all(fd, texts.data(), texts.size(), deadline)) return std::nullopt;
+  if (answer.error_code < 0) return reply;
+  const bool is_known = answer.error_code <= static_cast<std::int64_t>(ErrorCode::kInternal);
+  reply.error = make_error(
+      is_known ? static_cast<ErrorCode>(answer.error_code) : ErrorCode::kInternal,
+      texts.substr(0, message), texts.substr(message, detail), texts.substr(message + detail));
+  return reply;
 }
 
 }  // namespace cardloom::server

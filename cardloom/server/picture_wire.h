@@ -3,6 +3,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+
+#include "cardloom/base/error.h"
 
 /// What passes between PictureWorkers and their processes, over a socket: a header, then bytes. The
 /// pixels themselves lie in a memory file that both have mapped.
@@ -36,5 +39,14 @@ inline constexpr std::int64_t kMaxErrorText = 4096;
 bool read_all(int fd, void* data, std::size_t size, std::chrono::steady_clock::time_point deadline);
 bool write_all(int fd, const void* data, std::size_t size,
                std::chrono::steady_clock::time_point deadline);
+
+/// What a worker says of a picture: `error`, or that the pixels are there.
+struct PictureReply {
+  PictureAnswer answer;
+  std::optional<Error> error;
+};
+/// Reads an answer as if a stranger had sent it, for the worker is one once a picture has got the
+/// better of it. Nothing if it is none, or the other side is gone or too slow.
+std::optional<PictureReply> read_reply(int fd, std::chrono::steady_clock::time_point deadline);
 
 }  // namespace cardloom::server

@@ -43,7 +43,7 @@ void give_up_rights() {
 
 /// Address space for one picture: its bytes, its pixels three times (decoder's rows, RGB, one axis
 /// resized), the output, and room for the program itself.
-void limit_memory(const PictureOrder& order) {
+void limit_memory([[maybe_unused]] const PictureOrder& order) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
   constexpr std::int64_t kProgram = std::int64_t{512} << 20;
   const std::int64_t output = order.image_size * order.image_size * 3 * 4;

@@ -162,21 +162,12 @@ Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view byte
       .max_pixels = options_.decode.max_pixels,
       .exif = options_.decode.apply_exif_orientation ? 1 : 0,
       .cpu_seconds = std::chrono::ceil<std::chrono::seconds>(options_.deadline).count()};
-  PictureAnswer answer;
-  std::string texts;
-  bool ok = write_all(worker.socket, &order, sizeof order, deadline) &&
-            write_all(worker.socket, bytes.data(), bytes.size(), deadline) &&
-            read_all(worker.socket, &answer, sizeof answer, deadline);
-  // The worker is a stranger, once a picture has got the better of it.
-  for (const std::int64_t size : {answer.message_bytes, answer.detail_bytes, answer.remedy_bytes}) {
-    ok = ok && size >= 0 && size <= kMaxErrorText;
+  std::optional<PictureReply> reply;
+  if (write_all(worker.socket, &order, sizeof order, deadline) &&
+      write_all(worker.socket, bytes.data(), bytes.size(), deadline)) {
+    reply = read_reply(worker.socket, deadline);
   }
-  if (ok) {
-    texts.resize(
-        static_cast<std::size_t>(answer.message_bytes + answer.detail_bytes + answer.remedy_bytes));
-    ok = read_all(worker.socket, texts.data(), texts.size(), deadline);
-  }
-  if (!ok) {
+  if (!reply) {
     worker.end_process();  // the next picture starts a new one
     return make_error(
         ErrorCode::kInvalidArgument,
@@ -186,20 +177,12 @@ Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view byte
             : std::string("the picture cannot be decoded: it broke the decoder"),
         {}, "save it again as JPEG or PNG with another program");
   }
-  if (answer.error_code >= 0) {
-    const auto message = static_cast<std::size_t>(answer.message_bytes);
-    const auto detail = static_cast<std::size_t>(answer.detail_bytes);
-    return make_error(answer.error_code <= static_cast<std::int64_t>(ErrorCode::kInternal)
-                          ? static_cast<ErrorCode>(answer.error_code)
-                          : ErrorCode::kInternal,
-                      texts.substr(0, message), texts.substr(message, detail),
-                      texts.substr(message + detail));
-  }
+  if (reply->error) return *std::move(reply->error);
   DecodedPicture picture;
   picture.pixel_values = Tensor(DType::kF32, {3, options_.image_size, options_.image_size});
   std::memcpy(picture.pixel_values.view().at<float>(0), worker.pixels, worker.num_bytes);
-  picture.decode = std::chrono::nanoseconds(answer.decode_ns);
-  picture.preprocess = std::chrono::nanoseconds(answer.preprocess_ns);
+  picture.decode = std::chrono::nanoseconds(reply->answer.decode_ns);
+  picture.preprocess = std::chrono::nanoseconds(reply->answer.preprocess_ns);
   return picture;
 }
 

@@ -8,14 +8,17 @@ TaskPool::TaskPool(int num_threads, std::size_t max_waiting) : max_waiting_(max_
   for (int index = 0; index < num_threads; ++index) threads_.emplace_back([this] { serve(); });
 }
 
-TaskPool::~TaskPool() {
+void TaskPool::stop() {
+  std::deque<std::function<void()>> dropped;  // ends after the lock: tasks hold requests
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
-    tasks_.clear();
+    dropped.swap(tasks_);
   }
   wake_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 bool TaskPool::try_post(std::function<void()> task) {

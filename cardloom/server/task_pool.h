@@ -15,12 +15,15 @@ namespace cardloom::server {
 class TaskPool {
  public:
   TaskPool(int num_threads, std::size_t max_waiting);
-  /// Drops what has not begun; waits for the rest.
-  ~TaskPool();
+  ~TaskPool() { stop(); }
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
 
-  /// False, and the task is not taken, if max_waiting tasks wait already. Tasks must not throw.
+  /// Drops what has not begun; waits for the rest. Once, or by one thread.
+  void stop();
+
+  /// False, and the task is not taken, if max_waiting tasks wait already or the pool is stopped.
+  /// Tasks must not throw. Any thread, also beside stop().
   [[nodiscard]] bool try_post(std::function<void()> task);
 
  private:
