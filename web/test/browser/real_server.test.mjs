@@ -12,11 +12,13 @@ const skip =
   noBrowser ||
   (process.env.CARDLOOM || existsSync(built) ? false : `${built} is not built, nor CARDLOOM given`);
 
-// The slowest way to compute: about 900 tokens/s, so that a long answer takes seconds.
+// The slowest way to compute.
 const kSlow = ['--isa', 'plain', '--dtype', 'f32', '--threads', '1'];
 // The model is too small to talk for long of its own accord; a list of so many numbers it must finish.
+// Of 18 digits each they nearly fill the context: 7,600 tokens, seconds even where 3,000 come a second,
+// so that a busy machine's browser still meets the answer on its way.
 const kLongList =
-  '{"type": "array", "items": {"type": "integer"}, "minItems": 150, "maxItems": 150}';
+  '{"type": "array", "items": {"type": "integer"}, "minItems": 400, "maxItems": 400}';
 
 let server;
 before(async () => {
@@ -104,7 +106,7 @@ test('a long answer is stopped, here and on the cards, and goes on', { skip }, a
   await chat.page.keyboard.press('Escape');
   await chat.finished();
   assert.match(await chat.answers.last().innerText(), /You stopped this answer/);
-  await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0, 1);
+  await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
   const stopped = await answerText();
   assert.ok(!stopped.endsWith(']'), stopped);
 
