@@ -17,8 +17,11 @@ const kSlow = ['--isa', 'plain', '--dtype', 'f32', '--threads', '1'];
 // The model is too small to talk for long of its own accord; a list of so many numbers it must finish.
 // Of 18 digits each they nearly fill the context: 7,600 tokens, seconds even where 3,000 come a second,
 // so that a busy machine's browser still meets the answer on its way.
-const kLongList =
-  '{"type": "array", "items": {"type": "integer"}, "minItems": 400, "maxItems": 400}';
+const kLongList = listOf(400);
+
+function listOf(count) {
+  return `{"type": "array", "items": {"type": "integer"}, "minItems": ${count}, "maxItems": ${count}}`;
+}
 
 let server;
 before(async () => {
@@ -52,10 +55,10 @@ async function open(options = {}, of = server) {
 }
 
 /// Has answers take the form of a long list, or of text again.
-async function longAnswers(long = true) {
+async function longAnswers(long = true, schema = kLongList) {
   await chat.button('Settings').click();
   await chat.button(long ? 'JSON schema' : 'Text').click();
-  if (long) await chat.page.getByRole('textbox', { name: 'JSON schema' }).fill(kLongList);
+  if (long) await chat.page.getByRole('textbox', { name: 'JSON schema' }).fill(schema);
   await chat.button('Close').click();
 }
 
@@ -198,7 +201,8 @@ test('both cards show their operators while an answer is written', { skip }, asy
     await tables.nth(rank).getByText('matmul_all_reduce').waitFor();
     const text = await tables.nth(rank).innerText();
     assert.match(text, new RegExp(`Card ${rank}`));
-    for (const operator of ['matmul', 'paged_attention', 'rms_norm', 'kv_append'])
+    // The table has the eight that took longest: the heaviest are among them on any machine.
+    for (const operator of ['matmul', 'paged_attention'])
       assert.ok(text.includes(operator), `${operator} in ${text}`);
   }
   assert.equal(await tables.count(), 2);
@@ -266,7 +270,7 @@ test('a server that drains finishes what it began, and says so', { skip }, async
   const leaving = await startServer(kSlow);
   try {
     await open({}, leaving);
-    await longAnswers();
+    await longAnswers(true, listOf(100)); // not so long that a busy machine exceeds the time to drain
     await chat.ask('Hello!', { wait: false });
     await answerHas(/\d,/);
     leaving.child.kill('SIGTERM');
