@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace cardloom {
@@ -20,6 +21,13 @@ struct WebFile {
 
 /// The file to answer `GET /<path>` with: "" is index.html. nullptr if there is none.
 [[nodiscard]] const WebFile* find_web_file(std::string_view path);
+
+/// The file's bytes as they lay in web/dist, for a client that cannot unpack them itself.
+[[nodiscard]] std::string unpacked(const WebFile& file);
+
+/// Whether a client that sends this Accept-Encoding ("" if it sends none) wants to unpack gzip
+/// itself.
+[[nodiscard]] bool accepts_gzip(std::string_view accept_encoding);
 
 /// The header that every answer with a WebFile must bear. img-src is what stops an answer of the
 /// model from carrying data away in a picture's address: never widen it.

@@ -45,6 +45,25 @@ TEST(WebFiles, ArePackedWithoutNameAndTime) {
   }
 }
 
+TEST(WebFiles, UnpackToTheFilesOfDist) {
+  for (const WebFile& file : web_files()) {
+    std::ifstream in(kDist / file.path, std::ios::binary);
+    const std::string expected{std::istreambuf_iterator<char>(in), {}};
+    EXPECT_TRUE(unpacked(file) == expected) << file.path;
+  }
+}
+
+TEST(WebFiles, GzipIsSentToWhoAcceptsIt) {
+  for (const char* accepted : {"gzip", "gzip, deflate, br, zstd", "br;q=1.0, GZIP;q=0.5", "*",
+                               "x-gzip", "identity;q=0.5 , gzip ; q=1", "gzip;q=0.01"}) {
+    EXPECT_TRUE(accepts_gzip(accepted)) << accepted;
+  }
+  for (const char* refused : {"", "identity", "br", "gzip;q=0", "gzip; q=0.000", "gzipped", ",,",
+                              "*;q=0", "gzip;q=0, *", "deflate, gzip;q=0"}) {
+    EXPECT_FALSE(accepts_gzip(refused)) << refused;
+  }
+}
+
 TEST(WebFiles, HaveTagsAndTypes) {
   std::set<std::string_view> etags;
   for (const WebFile& file : web_files()) {

@@ -136,15 +136,19 @@ void Handlers::page(ApiServer& /*server*/, Call call) {
       {"content-type", std::string(file.content_type)},
       {"etag", std::string(file.etag)},
       {"cache-control", file.immutable ? "public, max-age=31536000, immutable" : "no-cache"},
+      {"vary", "accept-encoding"},
       {"content-security-policy", std::string(kContentSecurityPolicy)},
       {"x-content-type-options", "nosniff"},
       {"referrer-policy", "no-referrer"}};
   if (http::find_header(call.exchange->head().headers, "if-none-match") == file.etag) {
     return call.exchange->respond({.status = 304, .headers = std::move(headers), .body = {}});
   }
-  headers.emplace_back("content-encoding", "gzip");
-  call.exchange->respond(
-      {.status = 200, .headers = std::move(headers), .body = std::string(file.gzip)});
+  const bool packed =
+      accepts_gzip(http::find_header(call.exchange->head().headers, "accept-encoding"));
+  if (packed) headers.emplace_back("content-encoding", "gzip");
+  call.exchange->respond({.status = 200,
+                          .headers = std::move(headers),
+                          .body = packed ? std::string(file.gzip) : unpacked(file)});
 }
 
 }  // namespace cardloom::server

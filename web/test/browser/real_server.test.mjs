@@ -12,11 +12,16 @@ const skip =
   noBrowser ||
   (process.env.CARDLOOM || existsSync(built) ? false : `${built} is not built, nor CARDLOOM given`);
 
-// The slowest way to compute: about 900 tokens/s, so that a long answer takes seconds.
+// The slowest way to compute.
 const kSlow = ['--isa', 'plain', '--dtype', 'f32', '--threads', '1'];
 // The model is too small to talk for long of its own accord; a list of so many numbers it must finish.
-const kLongList =
-  '{"type": "array", "items": {"type": "integer"}, "minItems": 150, "maxItems": 150}';
+// Of 18 digits each they nearly fill the context: 7,600 tokens, seconds even where 3,000 come a second,
+// so that a busy machine's browser still meets the answer on its way.
+const kLongList = listOf(400);
+
+function listOf(count) {
+  return `{"type": "array", "items": {"type": "integer"}, "minItems": ${count}, "maxItems": ${count}}`;
+}
 
 let server;
 before(async () => {
@@ -50,10 +55,10 @@ async function open(options = {}, of = server) {
 }
 
 /// Has answers take the form of a long list, or of text again.
-async function longAnswers(long = true) {
+async function longAnswers(long = true, schema = kLongList) {
   await chat.button('Settings').click();
   await chat.button(long ? 'JSON schema' : 'Text').click();
-  if (long) await chat.page.getByRole('textbox', { name: 'JSON schema' }).fill(kLongList);
+  if (long) await chat.page.getByRole('textbox', { name: 'JSON schema' }).fill(schema);
   await chat.button('Close').click();
 }
 
@@ -104,7 +109,7 @@ test('a long answer is stopped, here and on the cards, and goes on', { skip }, a
   await chat.page.keyboard.press('Escape');
   await chat.finished();
   assert.match(await chat.answers.last().innerText(), /You stopped this answer/);
-  await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0, 1);
+  await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
   const stopped = await answerText();
   assert.ok(!stopped.endsWith(']'), stopped);
 
@@ -196,7 +201,8 @@ test('both cards show their operators while an answer is written', { skip }, asy
     await tables.nth(rank).getByText('matmul_all_reduce').waitFor();
     const text = await tables.nth(rank).innerText();
     assert.match(text, new RegExp(`Card ${rank}`));
-    for (const operator of ['matmul', 'paged_attention', 'rms_norm', 'kv_append'])
+    // The table has the eight that took longest: the heaviest are among them on any machine.
+    for (const operator of ['matmul', 'paged_attention'])
       assert.ok(text.includes(operator), `${operator} in ${text}`);
   }
   assert.equal(await tables.count(), 2);
@@ -261,10 +267,11 @@ test('a server with keys lets in who has one', { skip }, async () => {
 });
 
 test('a server that drains finishes what it began, and says so', { skip }, async () => {
-  const leaving = await startServer(kSlow);
+  // On a machine that is busy with others a card's share of time is small: let it take its time.
+  const leaving = await startServer([...kSlow, '--shutdown-timeout', '100']);
   try {
     await open({}, leaving);
-    await longAnswers();
+    await longAnswers(true, listOf(100)); // not so long that a busy machine exceeds the time to drain
     await chat.ask('Hello!', { wait: false });
     await answerHas(/\d,/);
     leaving.child.kill('SIGTERM');
