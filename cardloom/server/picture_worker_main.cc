@@ -62,9 +62,10 @@ void limit_time(std::int64_t seconds) {
 Status serve(const PictureOrder& order, const std::string& bytes, std::span<std::byte> out,
              PictureAnswer& answer) {
   const Clock::time_point begin = Clock::now();
-  const Result<Image> image =
-      decode_image(std::as_bytes(std::span(bytes)), "the picture",
-                   {.max_pixels = order.max_pixels, .apply_exif_orientation = order.exif != 0});
+  const Result<Image> image = decode_image(std::as_bytes(std::span(bytes)), "the picture",
+                                           {.max_pixels = order.max_pixels,
+                                            .pixels_left = order.pixels_left,
+                                            .apply_exif_orientation = order.exif != 0});
   if (!image) return image.error();
   const Clock::time_point decoded = Clock::now();
   const Tensor pixels = glm4v::make_pixel_values(*image, order.image_size);
@@ -72,6 +73,7 @@ Status serve(const PictureOrder& order, const std::string& bytes, std::span<std:
       static_cast<std::size_t>(order.image_size * order.image_size) * 3 * sizeof(float);
   if (size > out.size()) return make_error(ErrorCode::kInternal, "the pixels do not fit");
   std::memcpy(out.data(), pixels.view().at<float>(0), size);
+  answer.num_pixels = image->width * image->height;
   answer.decode_ns = (decoded - begin).count();
   answer.preprocess_ns = (Clock::now() - decoded).count();
   return {};
