@@ -36,9 +36,9 @@ struct DecodedPicture {
   std::chrono::nanoseconds preprocess{};
 };
 
-/// Processes of their own that turn strangers' bytes into pixels: with limits on memory, time and
-/// files, and without anything of ours to steal. One that dies or dawdles costs its picture, no
-/// more: the next finds a new one.
+/// Processes of their own that turn strangers' bytes into pixels: with limits on memory, time,
+/// files and system calls, and without anything of ours to steal. One that dies or dawdles costs
+/// its picture, no more: the next finds a new one.
 class PictureWorkers {
  public:
   /// Starts the processes; kUnavailable if that fails.

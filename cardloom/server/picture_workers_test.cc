@@ -56,6 +56,30 @@ TEST(PictureWorkers, GiveThePixelsThatThisProcessWouldMake) {
   }
 }
 
+/// What it takes to decode any of them is allowed.
+TEST(PictureWorkers, DecodeEveryKindThatThisProcessDecodes) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  int num_decoded = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(CARDLOOM_SOURCE_DIR) + "/tests/images")) {
+    const Result<std::string> bytes = read_file(entry.path(), 1 << 20);
+    ASSERT_TRUE(bytes);
+    const Result<DecodedPicture> picture = (*workers)->decode(*bytes);
+    const bool is_picture =
+        glm4v::load_pixel_values(std::as_bytes(std::span(*bytes)), "it", kSize).has_value();
+    ASSERT_EQ(picture.has_value(), is_picture)
+        << entry.path() << (picture ? "" : picture.error().describe());
+    if (!picture) {
+      EXPECT_EQ(picture.error().message.find("broke"), std::string::npos) << entry.path();
+      continue;
+    }
+    expect_same_pixels(*picture, *bytes);
+    ++num_decoded;
+  }
+  EXPECT_GT(num_decoded, 40);
+}
+
 TEST(PictureWorkers, ServeManyThreads) {
   PictureWorkerOptions two = options();
   two.num_workers = 2;
