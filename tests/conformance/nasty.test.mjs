@@ -204,7 +204,7 @@ const chat = [
   ['2,049 messages', { messages: Array(2049).fill(hello[0]) }, 400, 'messages[2048]', /2048/],
   ['100,000 parts', { messages: user(Array(100000).fill({ type: 'text', text: 'x' })) }, 400, 'messages', /8192/],
   ['a million values', `{"messages":[${'0,'.repeat(900000)}0]}`, 400, null, /values/],
-  ['10,000 fields', JSON.stringify(Object.fromEntries(Array.from({ length: 40000 }, (_, i) => [`a${i}`, 1]))), 400, null, /./],
+  ['40,000 fields', JSON.stringify(Object.fromEntries(Array.from({ length: 40000 }, (_, i) => [`a${i}`, 1]))), 400, null, /./],
   ['a tool with a line end', { messages: hello, tools: [{ type: 'function', function: { name: 'a\nb' } }] }, 400, 'tools[0].function.name', /./],
   ['a tool that never ends', { messages: hello, tools: [{ type: 'function', function: { name: 'f', parameters: { $ref: '#' } } }], tool_choice: 'required' }, 400, 'tools', /itself/],
   ['a tool of 10^12 letters', { messages: hello, tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'string', minLength: 1e12 } } }], tool_choice: 'required' }, 413, 'tools', /1000000000000/],
