@@ -35,7 +35,7 @@ async function use(server) {
 
 const textOf = async (server) => (await fetch(`${server.url}/metrics`)).text();
 /// Every name of a sample or family.
-const namesIn = (text) => new Set([...text.matchAll(/^(?:# TYPE )?([a-z_:]+)/gim)].map((match) => match[1]));
+const namesIn = (text) => new Set([...text.matchAll(/^(?:# TYPE )?([a-z0-9_:]+)/gim)].map((match) => match[1]));
 
 function complaints(t, text) {
   const found = spawnSync(promtool, ['check', 'metrics'], { input: text, encoding: 'utf8' });
