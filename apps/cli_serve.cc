@@ -84,6 +84,7 @@ void add_limits(CLI::App& command, ServeOptions& options) {
   number("--max-messages", options.limits.max_messages, "of a conversation");
   number("--max-images", options.limits.max_images, "of a conversation");
   number("--max-image-bytes", options.limits.max_image_bytes, "of one picture's file");
+  number("--max-total-pixels", options.max_total_pixels, "of all pictures together");
   number("--max-tools", options.limits.max_tools, "offered to the model");
   number("--max-schema-bytes", options.limits.max_schema_bytes, "of a JSON schema");
   number("--max-n", options.limits.max_n, "choices");

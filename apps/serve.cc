@@ -99,6 +99,7 @@ server::ApiServerOptions server_options(const ServeOptions& options, const std::
   server.version = CARDLOOM_VERSION;
   server.model_id = model_id;
   server.max_image_pixels = options.common.max_image_pixels;
+  server.max_total_pixels = options.max_total_pixels;
   return server;
 }
 
@@ -115,6 +116,7 @@ void check_options(const ServeOptions& options) {
   check_range("--max-body-bytes", options.max_body_bytes, 1024, std::int64_t{1} << 32);
   check_range("--max-images", options.limits.max_images, 0, 1024);
   check_range("--max-image-bytes", options.limits.max_image_bytes, 1024, std::int64_t{1} << 31);
+  check_range("--max-total-pixels", options.max_total_pixels, 1, std::int64_t{1} << 40);
   check_range("--max-n", options.limits.max_n, 1, 128);
   check_range("--shutdown-timeout", options.shutdown_timeout, 0, 86400);
   check_range("--ping-interval", options.ping_interval, 1, 3600);
@@ -189,8 +191,8 @@ struct Serving {
   std::unique_ptr<EngineLoop> loop;
 };
 
-server::ServedModel serve_model(const Checkpoint& checkpoint, Serving& serving,
-                                const std::string& id) {
+server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& checkpoint,
+                                Serving& serving, const std::string& id) {
   server::ServedModel model;
   model.id = id;
   model.created = std::chrono::duration_cast<std::chrono::seconds>(
@@ -213,6 +215,7 @@ server::ServedModel serve_model(const Checkpoint& checkpoint, Serving& serving,
   model.grammars = serving.grammars.get();
   model.pictures = serving.pictures.get();
   model.decoders = serving.decoders.get();
+  model.max_total_pixels = options.max_total_pixels;
   return model;
 }
 
@@ -233,7 +236,7 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   serving.grammars = std::make_unique<GrammarCompiler>(
       *checkpoint.tokenizer, static_cast<std::int32_t>(checkpoint.config().vocab_size),
       checkpoint.stop_ids());
-  serving.server->serve(serve_model(checkpoint, serving, id));
+  serving.server->serve(serve_model(options, checkpoint, serving, id));
 }
 
 /// Weights take minutes: whoever gives up meanwhile must not wait for them.

@@ -56,6 +56,14 @@ Result<Image> allocate_image(const Input& input, std::int64_t width, std::int64_
         fmt::format("make the picture smaller, or start with --max-image-pixels {:.0f}", pixels),
         input.caller);
   }
+  if (const std::int64_t left = input.options.pixels_left; width * height > left) {
+    return make_error(
+        ErrorCode::kResourceExhausted,
+        fmt::format("{}: the {} has {} x {} = {} pixels, but the pictures before it leave only {}",
+                    input.name, input.format, width, height, width * height, left),
+        "judged from the header; nothing was decoded", "show fewer or smaller pictures",
+        input.caller);
+  }
   if (std::max(width, height) > kMaxImageSide) {
     return make_error(ErrorCode::kResourceExhausted,
                       fmt::format("{}: the {} has a side of {} pixels, more than the limit of {}",

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -14,6 +15,9 @@ struct DecodeOptions {
   /// Largest width * height that is decoded; judged from the file's header, before any memory is
   /// taken. 64 million: a 12k x 5k panorama; 192 MB as RGB.
   std::int64_t max_pixels = 64'000'000;
+
+  /// The same, but what pictures decoded before leave of a limit for all of them.
+  std::int64_t pixels_left = std::numeric_limits<std::int64_t>::max();
 
   /// Turns the picture as its EXIF orientation says. Off, because the reference does not.
   bool apply_exif_orientation = false;
@@ -39,9 +43,8 @@ constexpr std::int64_t kMaxImageSide = 65'500;
 /// `name` stands in front of every message ("cat.jpg", "image 2 of the request").
 /// Returns kInvalidArgument if the bytes are no picture; kUnimplemented, naming the format, for a
 /// picture of another kind (GIF, TIFF, HEIC ...) or a rare variety; kDataLoss if it is truncated or
-/// damaged; kResourceExhausted, with both numbers, if it exceeds max_pixels or kMaxImageSide or
-/// memory is short. Never throws.
-/// Any number of threads.
+/// damaged; kResourceExhausted, with both numbers, if it exceeds max_pixels, pixels_left or
+/// kMaxImageSide or memory is short. Never throws. Any number of threads.
 Result<Image> decode_image(std::span<const std::byte> bytes, std::string_view name,
                            const DecodeOptions& options = {},
                            Location caller = Location::current());

@@ -133,5 +133,20 @@ TEST(DecodeImage, JudgesThePixelCountBeforeDecoding) {
   }
 }
 
+TEST(DecodeImage, JudgesWhatOtherPicturesLeave) {
+  for (const char* name : {"jpeg_420.jpg", "png_resize.png", "webp_lossy.webp"}) {
+    const std::string file = test_pictures::read(test_pictures::kFolder + name);
+    EXPECT_TRUE(decode_image(as_bytes(file), name, {.pixels_left = 825})) << name;
+    for (const std::int64_t left : {std::int64_t{824}, std::int64_t{0}, std::int64_t{-5}}) {
+      const std::string header = file.substr(0, file.size() - 40);
+      const Error error = decode_image(as_bytes(header), name, {.pixels_left = left}).error();
+      EXPECT_EQ(error.code, ErrorCode::kResourceExhausted) << name;
+      EXPECT_THAT(error.message, HasSubstr("33 x 25 = 825 pixels, but the pictures before it "
+                                           "leave only " +
+                                           std::to_string(left)));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cardloom

@@ -66,6 +66,14 @@ http::Response response_of(const ApiError& error, api::ErrorShape shape) {
   return response;
 }
 
+/// Few, whatever strangers send: each makes a series.
+const char* method_label(std::string_view method) {
+  for (const char* known : {"GET", "POST", "HEAD"}) {
+    if (method == known) return known;
+  }
+  return "other";
+}
+
 /// Counts an answer when it is complete.
 class CountedExchange : public http::Exchange,
                         public std::enable_shared_from_this<CountedExchange> {
@@ -105,8 +113,7 @@ class CountedExchange : public http::Exchange,
   void count(int status) {
     if (is_counted_.exchange(true)) return;
     const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
-    metrics_.observe_http(handler_, inner_->head().method == "POST" ? "POST" : "GET", status,
-                          seconds);
+    metrics_.observe_http(handler_, method_label(inner_->head().method), status, seconds);
   }
 
   std::shared_ptr<http::Exchange> inner_;
@@ -161,6 +168,7 @@ ApiServer::~ApiServer() { stop(); }
 
 void ApiServer::serve(const ServedModel& model) {
   model_ = model;
+  model_->metrics = &metrics_;
   options_.limits.vocab_size = model.tokenizer->vocab_size();
   cards_ = std::make_unique<CardsFeed>(*model_);
   state_ = ServerState::kReady;
@@ -198,6 +206,8 @@ http::Admission ApiServer::admit(const http::RequestHead& head) {
   const api::ErrorShape shape = route != nullptr ? route->shape : api::ErrorShape::kOpenAi;
   const auto refuse = [&](const ApiError& error) {
     metrics_.observe_rejection(error.code);
+    metrics_.count_http(route != nullptr ? route->name : "none", method_label(head.method),
+                        error.status);
     return http::Admission{.refusal = response_of(error, shape), .max_body_bytes = 0};
   };
   if (const auto error = gate(head, route)) return refuse(*error);

@@ -37,7 +37,8 @@ struct ApiServerOptions {
   std::chrono::seconds ping_interval{15};
   std::string version;
   std::string model_id;
-  std::int64_t max_image_pixels = 0;  ///< for /props
+  std::int64_t max_image_pixels = 0;  ///< for /props, as the next
+  std::int64_t max_total_pixels = 0;
 };
 
 enum class ServerState { kLoading, kReady, kDraining };

@@ -33,5 +33,15 @@ TEST(DataUrl, LimitsTheBytesBeforeDecoding) {
   EXPECT_TRUE(decode_data_url(url, 1000));
 }
 
+TEST(DataUrl, ItsSizeIsExact) {
+  const std::string head = "data:image/png;base64,";
+  for (const auto& [data, size] : {std::pair("AAAA", 3), {"AAA=", 2}, {"AA==", 1}}) {
+    EXPECT_TRUE(decode_data_url(head + data, size)) << data;
+    const auto larger = decode_data_url(head + data, size - 1);
+    ASSERT_FALSE(larger) << data;
+    EXPECT_EQ(larger.error().code, ErrorCode::kResourceExhausted) << data;
+  }
+}
+
 }  // namespace
 }  // namespace cardloom::server

@@ -105,6 +105,7 @@ Generation::Generation(GenerationHome home, std::shared_ptr<http::Exchange> exch
 Generation::~Generation() = default;
 
 void Generation::start() {
+  home_.metrics->observe_wishes(prepared_.request.n, prepared_.request.max_tokens);
   const std::size_t num_choices =
       prepared_.prompts.size() * static_cast<std::size_t>(prepared_.request.n);
   for (std::size_t index = 0; index < num_choices; ++index) {

@@ -38,6 +38,17 @@ ApiError too_many_pictures(std::int64_t limit) {
                  {}, "try again in a moment"));
 }
 
+ApiError too_many_copies(std::int64_t count, std::int64_t limit) {
+  ApiError error = api::invalid(
+      "n",
+      fmt::format("n times the pictures is {}, but {} pictures may be held at once: ask for "
+                  "fewer choices or show fewer pictures",
+                  count, limit),
+      "request_too_large");
+  error.status = 413;
+  return error;
+}
+
 /// Parses and prepares; what comes back runs on the I/O thread.
 template <class Value>
 void respond_on_io(const Call& call, ErrorShape shape, std::variant<Value, ApiError> result,
@@ -83,7 +94,11 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
       if (auto error = check_model(model, request.model)) return *std::move(error);
       if (!request.has_seed) request.sampling.seed = random_seed();
       request.cache_salt += "\n" + call.key_name;  // one key's owner cannot probe another's cache
-      const auto num_pictures = static_cast<std::int64_t>(request.pictures.size());
+      // Each choice holds its own.
+      const auto num_pictures = static_cast<std::int64_t>(request.pictures.size()) * request.n;
+      if (const std::int64_t most = server.options_.max_pending_images; num_pictures > most) {
+        return too_many_copies(num_pictures, most);
+      }
       std::shared_ptr<void> room = server.pictures_->try_take(num_pictures);
       if (!room) return too_many_pictures(server.options_.max_pending_images);
       auto prepared = prepare_request(model, std::move(request));
@@ -94,7 +109,6 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
     };
     respond_on_io<PreparedRequest>(
         call, api.shape.error, prepare(), [&server, call, api](PreparedRequest prepared) {
-          server.metrics_.observe_pictures(prepared.num_images, "ok");
           std::make_shared<Generation>(server.home(*call.exchange), call.exchange,
                                        std::move(prepared), api.shape, call.request_id,
                                        call.arrived)
@@ -169,16 +183,18 @@ void Handlers::tokenize(ApiServer& server, Call call) {
 }
 
 void Handlers::detokenize(ApiServer& server, Call call) {
-  const ServedModel& model = *server.model();
-  const auto parsed = api::parse_detokenize(call.exchange->body(), server.options_.limits);
-  if (const auto* error = std::get_if<ApiError>(&parsed)) {
-    return respond_error(*call.exchange, *error, ErrorShape::kOpenAi, call.request_id);
-  }
-  const auto& request = std::get<api::DetokenizeRequest>(parsed);
-  if (const auto error = check_model(model, request.model)) {
-    return respond_error(*call.exchange, *error, ErrorShape::kOpenAi, call.request_id);
-  }
-  respond_json(call, api::detokenize_body(model.tokenizer->decode(request.tokens)));
+  post_task(server, call, ErrorShape::kOpenAi, [&server, call] {
+    const ServedModel& model = *server.model();
+    auto detokenize = [&]() -> std::variant<std::string, ApiError> {
+      auto parsed = api::parse_detokenize(call.exchange->body(), server.options_.limits);
+      if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+      const auto& request = std::get<api::DetokenizeRequest>(parsed);
+      if (auto error = check_model(model, request.model)) return *std::move(error);
+      return api::detokenize_body(model.tokenizer->decode(request.tokens));
+    };
+    respond_on_io<std::string>(call, ErrorShape::kOpenAi, detokenize(),
+                               [call](std::string body) { respond_json(call, std::move(body)); });
+  });
 }
 
 }  // namespace cardloom::server

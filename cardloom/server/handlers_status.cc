@@ -117,6 +117,7 @@ void Handlers::props(ApiServer& server, Call call) {
   props["limits"] = json::object{{"max_images", limits.max_images},
                                  {"max_image_bytes", limits.max_image_bytes},
                                  {"max_image_pixels", options.max_image_pixels},
+                                 {"max_total_pixels", options.max_total_pixels},
                                  {"max_body_bytes", options.max_body_bytes},
                                  {"max_messages", limits.max_messages},
                                  {"max_tools", limits.max_tools},

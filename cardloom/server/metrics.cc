@@ -5,7 +5,13 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -23,6 +29,7 @@ const Buckets kLatencyBuckets = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  
                                  30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
 const Buckets kTokenCountBuckets = {1,   2,    5,    10,   20,    50,    100,   200,
                                     500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+const Buckets kChoicesBuckets = {1, 2, 5, 10, 20};
 const Buckets kStageBuckets = {.0001, .0005, .001, .0025, .005, .01, .025, .05, .1,
                                .25,   .5,    1,    2.5,   5,    10,  30,   60};
 const Buckets kHttpBuckets = {.001, .0025, .005, .01, .025, .05, .1, .25,
@@ -59,15 +66,53 @@ struct Reading {
 };
 
 void append_reading(std::vector<prometheus::MetricFamily>& families, const std::string& name,
-                    const Reading& reading, const std::string& label, const std::string& model) {
+                    const Reading& reading, const prometheus::Labels& labels) {
   prometheus::ClientMetric metric;
-  if (!label.empty()) metric.label = {{label, model}};
+  for (const auto& [label, value] : labels) metric.label.push_back({label, value});
   if (reading.type == prometheus::MetricType::Counter) {
     metric.counter.value = reading.value;
   } else {
     metric.gauge.value = reading.value;
   }
   families.push_back({name, reading.help, reading.type, {metric}});
+}
+
+/// By the first bytes, as the decoder will judge.
+const char* format_of(std::string_view bytes) {
+  if (bytes.starts_with("\xFF\xD8\xFF")) return "jpeg";
+  if (bytes.starts_with("\x89PNG")) return "png";
+  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return "webp";
+  return "other";
+}
+
+/// This process as Prometheus' own clients tell of theirs; what /proc does not tell is left out.
+void append_process(std::vector<prometheus::MetricFamily>& families) {
+  using prometheus::MetricType;
+  const auto append = [&](const char* name, const char* help, MetricType type, double value) {
+    append_reading(families, name, {name, nullptr, help, type, value}, {});
+  };
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  append("process_cpu_seconds_total", "User and system CPU time spent.", MetricType::Counter,
+         seconds(used.ru_utime) + seconds(used.ru_stime));
+  std::int64_t num_pages = 0;
+  std::int64_t num_resident = 0;
+  if (std::ifstream("/proc/self/statm") >> num_pages >> num_resident) {
+    const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+    append("process_virtual_memory_bytes", "Virtual memory.", MetricType::Gauge,
+           static_cast<double>(num_pages) * page);
+    append("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
+           static_cast<double>(num_resident) * page);
+  }
+  std::error_code failure;
+  const std::filesystem::directory_iterator files("/proc/self/fd", failure);
+  if (!failure) {
+    append("process_open_fds", "Open files.", MetricType::Gauge,
+           static_cast<double>(std::distance(begin(files), end(files)) - 1));  // less this look
+  }
 }
 
 std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerStats& http) {
@@ -97,6 +142,8 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        number(engine.prefix_queries)},
       {"cardloom_prefix_cache_hits_total", "vllm:prefix_cache_hits_total",
        "Prompt rows found in the prefix cache.", MetricType::Counter, number(engine.prefix_hits)},
+      {"cardloom_prompt_tokens_cached_total", "vllm:prompt_tokens_cached_total",
+       "Rows of prompts that were not computed.", MetricType::Counter, number(engine.prefix_hits)},
       {"cardloom_picture_cache_queries_total", "vllm:mm_cache_queries_total",
        "Pictures looked up in the cache of encoded pictures.", MetricType::Counter,
        number(engine.picture_queries)},
@@ -129,7 +176,13 @@ struct Metrics::Series {
       return &prometheus::BuildHistogram().Name(series).Help(help).Register(registry).Add(labels,
                                                                                           buckets);
     };
-    return {add(name, {}), vllm_names ? add(vllm_name, {{"model_name", model}}) : nullptr};
+    return {add(name, {}), vllm_names ? add(vllm_name, vllm_labels()) : nullptr};
+  }
+  /// Those that vLLM's dashboards choose by.
+  [[nodiscard]] prometheus::Labels vllm_labels(prometheus::Labels more = {}) const {
+    more.emplace("model_name", model);
+    more.emplace("engine", "0");
+    return more;
   }
 
   bool vllm_names;
@@ -147,9 +200,15 @@ struct Metrics::Series {
   prometheus::Family<prometheus::Counter>& cancels =
       counters(registry, "cardloom_requests_cancelled_total", "Requests cancelled, by whom.");
   prometheus::Family<prometheus::Counter>& pictures =
-      counters(registry, "cardloom_images_total", "Pictures of requests, by result.");
+      counters(registry, "cardloom_images_total", "Pictures of requests, by format and result.");
   prometheus::Family<prometheus::Counter>& replies =
       counters(registry, "cardloom_replies_total", "Complete replies, by finish reason.");
+  prometheus::Family<prometheus::Counter>* vllm_replies =
+      vllm_names
+          ? &counters(registry, "vllm:request_success_total", "Complete replies, by finish reason.")
+          : nullptr;
+  prometheus::Counter& image_bytes =
+      counters(registry, "cardloom_image_bytes_total", "Bytes of pictures' files.").Add({});
   prometheus::Counter& image_tokens =
       counters(registry, "cardloom_image_tokens_total", "Prompt rows of pictures.").Add({});
   Pair first_token =
@@ -165,6 +224,12 @@ struct Metrics::Series {
                       "Running the prompt.", kLatencyBuckets);
   Pair decode = pair("cardloom_request_decode_seconds", "vllm:request_decode_time_seconds",
                      "From the first token to the last.", kLatencyBuckets);
+  Pair inference = pair("cardloom_request_inference_seconds", "vllm:request_inference_time_seconds",
+                        "From the first step to the last token.", kLatencyBuckets);
+  Pair choices = pair("cardloom_request_choices", "vllm:request_params_n",
+                      "Choices that a request asks for.", kChoicesBuckets);
+  Pair max_tokens = pair("cardloom_request_max_tokens", "vllm:request_params_max_tokens",
+                         "Tokens that a request allows an answer.", kTokenCountBuckets);
   Pair prompt_tokens = pair("cardloom_request_prompt_tokens", "vllm:request_prompt_tokens",
                             "Rows of a request's prompt.", kTokenCountBuckets);
   Pair generation_tokens =
@@ -184,13 +249,17 @@ Metrics::Metrics(bool vllm_names, const std::string& model)
     : series_(std::make_unique<Series>(vllm_names, model)) {}
 Metrics::~Metrics() = default;
 
-void Metrics::observe_http(std::string_view handler, std::string_view method, int status,
-                           double seconds) {
+void Metrics::count_http(std::string_view handler, std::string_view method, int status) {
   series_->http_requests
       .Add({{"handler", std::string(handler)},
             {"method", std::string(method)},
             {"status", std::to_string(status)}})
       .Increment();
+}
+
+void Metrics::observe_http(std::string_view handler, std::string_view method, int status,
+                           double seconds) {
+  count_http(handler, method, status);
   series_->http_seconds.Add({{"handler", std::string(handler)}}, kHttpBuckets).Observe(seconds);
 }
 
@@ -202,8 +271,15 @@ void Metrics::observe_cancel(std::string_view by) {
   series_->cancels.Add({{"by", std::string(by)}}).Increment();
 }
 
-void Metrics::observe_pictures(std::int64_t count, std::string_view result) {
-  series_->pictures.Add({{"result", std::string(result)}}).Increment(static_cast<double>(count));
+void Metrics::observe_picture(std::string_view bytes, std::string_view result) {
+  series_->pictures.Add({{"format", format_of(bytes)}, {"result", std::string(result)}})
+      .Increment();
+  series_->image_bytes.Increment(static_cast<double>(bytes.size()));
+}
+
+void Metrics::observe_wishes(std::int64_t n, std::int64_t max_tokens) {
+  series_->choices.observe(static_cast<double>(n));
+  if (max_tokens > 0) series_->max_tokens.observe(static_cast<double>(max_tokens));
 }
 
 void Metrics::observe_first_token(double seconds) { series_->first_token.observe(seconds); }
@@ -212,11 +288,16 @@ void Metrics::observe_token_gap(double seconds) { series_->token_gap.observe(sec
 void Metrics::observe_reply(std::string_view finish_reason, const api::Usage& usage,
                             const api::ReplyTimings& timings, double total_s) {
   constexpr double kMilli = 1e-3;
-  series_->replies.Add({{"finish_reason", std::string(finish_reason)}}).Increment();
+  const std::string reason(finish_reason);
+  series_->replies.Add({{"finish_reason", reason}}).Increment();
+  if (series_->vllm_replies != nullptr) {
+    series_->vllm_replies->Add(series_->vllm_labels({{"finished_reason", reason}})).Increment();
+  }
   series_->total.observe(total_s);
   series_->queue.observe(timings.queue_ms * kMilli);
   series_->prefill.observe(timings.prefill_ms * kMilli);
   series_->decode.observe(timings.decode_ms * kMilli);
+  series_->inference.observe((timings.prefill_ms + timings.decode_ms) * kMilli);
   series_->prompt_tokens.observe(static_cast<double>(usage.prompt_tokens));
   series_->generation_tokens.observe(static_cast<double>(usage.completion_tokens));
   if (usage.image_tokens == 0) return;
@@ -230,11 +311,12 @@ void Metrics::observe_reply(std::string_view finish_reason, const api::Usage& us
 std::string Metrics::text(const Sources& sources) const {
   std::vector<prometheus::MetricFamily> families = series_->registry.Collect();
   for (const Reading& reading : readings_of(sources.engine(), sources.http())) {
-    append_reading(families, reading.name, reading, "", "");
+    append_reading(families, reading.name, reading, {});
     if (series_->vllm_names && reading.vllm_name != nullptr) {
-      append_reading(families, reading.vllm_name, reading, "model_name", series_->model);
+      append_reading(families, reading.vllm_name, reading, series_->vllm_labels());
     }
   }
+  append_process(families);
   prometheus::ClientMetric build;
   build.label = {{"version", sources.version}, {"isa", sources.isa}, {"model", series_->model}};
   build.gauge.value = 1;

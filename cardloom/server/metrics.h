@@ -32,9 +32,14 @@ class Metrics {
   Metrics& operator=(const Metrics&) = delete;
 
   void observe_http(std::string_view handler, std::string_view method, int status, double seconds);
+  /// Of a request that was refused before its body was read.
+  void count_http(std::string_view handler, std::string_view method, int status);
   void observe_rejection(std::string_view reason);
   void observe_cancel(std::string_view by);
-  void observe_pictures(std::int64_t count, std::string_view result);
+  /// A request's picture, by its first bytes; `result` is "ok" or "refused".
+  void observe_picture(std::string_view bytes, std::string_view result);
+  /// What a request asks for; `max_tokens` 0: it does not say.
+  void observe_wishes(std::int64_t n, std::int64_t max_tokens);
   void observe_first_token(double seconds);
   void observe_token_gap(double seconds);
   /// A reply that is complete.

@@ -58,10 +58,36 @@ TEST(Metrics, TellWhatWasCountedAndWhatIs) {
 TEST(Metrics, HaveVllmsNamesIfAskedFor) {
   Metrics metrics(/*vllm_names=*/true, "nano");
   metrics.observe_first_token(0.02);
+  metrics.observe_reply("stop", {}, {}, 0.5);
   const std::string text = metrics.text(sources());
-  EXPECT_TRUE(has_line(text, R"(vllm:num_requests_running{model_name="nano"} 3)")) << text;
-  EXPECT_TRUE(has_line(text, R"(vllm:time_to_first_token_seconds_count{model_name="nano"} 1)"));
+  EXPECT_TRUE(has_line(text, R"(vllm:num_requests_running{engine="0",model_name="nano"} 3)"))
+      << text;
+  EXPECT_TRUE(
+      has_line(text, R"(vllm:time_to_first_token_seconds_count{engine="0",model_name="nano"} 1)"));
+  EXPECT_TRUE(has_line(
+      text, R"(vllm:request_success_total{engine="0",finished_reason="stop",model_name="nano"} 1)"))
+      << text;
   EXPECT_TRUE(has_line(text, "cardloom_time_to_first_token_seconds_count 1"));
+}
+
+TEST(Metrics, TellOfPicturesAndOfThisProcess) {
+  Metrics metrics;
+  metrics.observe_picture("\xFF\xD8\xFF\xE0 and so on", "ok");
+  metrics.observe_picture("RIFF1234WEBP", "ok");
+  metrics.observe_picture("RIFF", "refused");
+  metrics.observe_picture({}, "refused");
+  metrics.observe_wishes(3, 0);
+  const std::string text = metrics.text(sources());
+  EXPECT_TRUE(has_line(text, R"(cardloom_images_total{format="jpeg",result="ok"} 1)")) << text;
+  EXPECT_TRUE(has_line(text, R"(cardloom_images_total{format="webp",result="ok"} 1)"));
+  EXPECT_TRUE(has_line(text, R"(cardloom_images_total{format="other",result="refused"} 2)"));
+  EXPECT_TRUE(has_line(text, "cardloom_image_bytes_total 30"));
+  EXPECT_TRUE(has_line(text, "cardloom_request_choices_sum 3"));
+  EXPECT_TRUE(has_line(text, "cardloom_request_max_tokens_count 0"));
+  for (const char* name : {"process_cpu_seconds_total", "process_resident_memory_bytes",
+                           "process_virtual_memory_bytes", "process_open_fds"}) {
+    EXPECT_NE(text.find(std::string("\n") + name + " "), std::string::npos) << name;
+  }
 }
 
 TEST(CardsFeed, AStepIsJsonWithEveryNameOnce) {
@@ -121,6 +147,29 @@ TEST(TaskPool, RunsAllItTakesAndNoMore) {
     while (done < taken) std::this_thread::yield();
   }
   EXPECT_EQ(done, taken);
+}
+
+TEST(TaskPool, TakesNothingOnceItIsStopped) {
+  TaskPool pool(1, 8);
+  std::mutex gate;
+  std::atomic<int> done = 0;
+  const auto token = std::make_shared<int>(0);
+  gate.lock();
+  const auto task = [&, token] {
+    const std::lock_guard wait(gate);
+    ++done;
+  };
+  for (int index = 0; index < 4; ++index) ASSERT_TRUE(pool.try_post(task));
+  // Others post while it ends, as I/O threads do.
+  std::thread poster([&] {
+    while (pool.try_post([] {})) std::this_thread::yield();
+    gate.unlock();
+  });
+  pool.stop();
+  poster.join();
+  EXPECT_FALSE(pool.try_post(task));
+  EXPECT_LE(done, 1);  // what had begun; the rest is dropped, with what it held
+  EXPECT_EQ(token.use_count(), 2);
 }
 
 }  // namespace

@@ -65,7 +65,9 @@ std::optional<PictureReply> read_reply(int fd, Deadline deadline) {
   for (const std::int64_t size : {answer.message_bytes, answer.detail_bytes, answer.remedy_bytes}) {
     if (size < 0 || size > kMaxErrorText) return std::nullopt;
   }
-  if (answer.decode_ns < 0 || answer.preprocess_ns < 0) return std::nullopt;
+  if (answer.num_pixels < 0 || answer.decode_ns < 0 || answer.preprocess_ns < 0) {
+    return std::nullopt;
+  }
   const auto message = static_cast<std::size_t>(answer.message_bytes);
   const auto detail = static_cast<std::size_t>(answer.detail_bytes);
   std::string texts(message + detail + static_cast<std::size_t>(answer.remedy_bytes), '\0');

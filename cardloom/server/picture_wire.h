@@ -20,6 +20,7 @@ struct PictureOrder {
   std::int64_t max_bytes = 0;  ///< of any picture: what memory is needed follows from it
   std::int64_t image_size = 0;
   std::int64_t max_pixels = 0;
+  std::int64_t pixels_left = 0;  ///< of all pictures of the request
   std::int64_t exif = 0;
   std::int64_t cpu_seconds = 0;  ///< it may take
 };
@@ -30,6 +31,7 @@ struct PictureAnswer {
   std::int64_t message_bytes = 0;
   std::int64_t detail_bytes = 0;
   std::int64_t remedy_bytes = 0;
+  std::int64_t num_pixels = 0;  ///< that were decoded
   std::int64_t decode_ns = 0;
   std::int64_t preprocess_ns = 0;
 };

@@ -80,6 +80,12 @@ struct PictureWorkers::Worker {
     pid = 0;
   }
 
+  /// Not so if it was killed while it had nothing to do, by a system short of memory, say.
+  [[nodiscard]] bool is_alive() {
+    if (pid > 0 && waitpid(pid, nullptr, WNOHANG) != 0) pid = 0;
+    return pid > 0;
+  }
+
   Status map_memory(std::size_t size) {
     memory = memfd_create("cardloom-pixels", MFD_CLOEXEC);
     if (memory < 0) return cannot_start("memfd_create", errno);
@@ -134,7 +140,7 @@ Status PictureWorkers::restart(Worker& worker) const {
   return cannot_start(options_.program.c_str(), failed);
 }
 
-Result<DecodedPicture> PictureWorkers::decode(std::string_view bytes) {
+Result<DecodedPicture> PictureWorkers::decode(std::string_view bytes, std::int64_t pixels_left) {
   Worker* worker = nullptr;
   {
     std::unique_lock lock(mutex_);
@@ -142,9 +148,9 @@ Result<DecodedPicture> PictureWorkers::decode(std::string_view bytes) {
     worker = free_.back();
     free_.pop_back();
   }
-  Status ready = worker->pid > 0 ? Status() : restart(*worker);
+  Status ready = worker->is_alive() ? Status() : restart(*worker);
   Result<DecodedPicture> picture =
-      ready ? run(*worker, bytes) : Result<DecodedPicture>(ready.error());
+      ready ? run(*worker, bytes, pixels_left) : Result<DecodedPicture>(ready.error());
   {
     const std::lock_guard lock(mutex_);
     free_.push_back(worker);
@@ -153,13 +159,15 @@ Result<DecodedPicture> PictureWorkers::decode(std::string_view bytes) {
   return picture;
 }
 
-Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view bytes) const {
+Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view bytes,
+                                           std::int64_t pixels_left) const {
   const Clock::time_point deadline = Clock::now() + options_.deadline;
   const PictureOrder order{
       .num_bytes = static_cast<std::int64_t>(bytes.size()),
       .max_bytes = options_.max_bytes,
       .image_size = options_.image_size,
       .max_pixels = options_.decode.max_pixels,
+      .pixels_left = pixels_left,
       .exif = options_.decode.apply_exif_orientation ? 1 : 0,
       .cpu_seconds = std::chrono::ceil<std::chrono::seconds>(options_.deadline).count()};
   std::optional<PictureReply> reply;
@@ -179,6 +187,7 @@ Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view byte
   }
   if (reply->error) return *std::move(reply->error);
   DecodedPicture picture;
+  picture.num_pixels = reply->answer.num_pixels;
   picture.pixel_values = Tensor(DType::kF32, {3, options_.image_size, options_.image_size});
   std::memcpy(picture.pixel_values.view().at<float>(0), worker.pixels, worker.num_bytes);
   picture.decode = std::chrono::nanoseconds(reply->answer.decode_ns);

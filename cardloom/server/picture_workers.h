@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -29,14 +30,15 @@ struct PictureWorkerOptions {
 inline constexpr const char* kPictureWorkerArgument = "--picture-worker";
 
 struct DecodedPicture {
-  Tensor pixel_values;  ///< f32 [3, S, S], as glm4v::make_pixel_values makes them
+  std::int64_t num_pixels = 0;  ///< of the file
+  Tensor pixel_values;          ///< f32 [3, S, S], as glm4v::make_pixel_values makes them
   std::chrono::nanoseconds decode{};
   std::chrono::nanoseconds preprocess{};
 };
 
-/// Processes of their own that turn strangers' bytes into pixels: with limits on memory, time and
-/// files, and without anything of ours to steal. One that dies or dawdles costs its picture, no
-/// more: the next finds a new one.
+/// Processes of their own that turn strangers' bytes into pixels: with limits on memory, time,
+/// files and system calls, and without anything of ours to steal. One that dies or dawdles costs
+/// its picture, no more: the next finds a new one.
 class PictureWorkers {
  public:
   /// Starts the processes; kUnavailable if that fails.
@@ -45,16 +47,18 @@ class PictureWorkers {
   PictureWorkers(const PictureWorkers&) = delete;
   PictureWorkers& operator=(const PictureWorkers&) = delete;
 
-  /// Waits for a free worker, then for the picture. Errors as decode_image returns them;
-  /// kInvalidArgument if the worker died or took longer than the deadline over it, kUnavailable if
-  /// no worker can be started. Any thread.
-  Result<DecodedPicture> decode(std::string_view bytes);
+  /// Waits for a free worker, then for the picture, which may have `pixels_left` pixels. Errors as
+  /// decode_image returns them; kInvalidArgument if the worker died or took longer than the
+  /// deadline over it, kUnavailable if no worker can be started. Any thread.
+  Result<DecodedPicture> decode(
+      std::string_view bytes, std::int64_t pixels_left = std::numeric_limits<std::int64_t>::max());
 
  private:
   struct Worker;
   explicit PictureWorkers(PictureWorkerOptions options);
   Status restart(Worker& worker) const;
-  Result<DecodedPicture> run(Worker& worker, std::string_view bytes) const;
+  Result<DecodedPicture> run(Worker& worker, std::string_view bytes,
+                             std::int64_t pixels_left) const;
 
   PictureWorkerOptions options_;
   std::vector<std::unique_ptr<Worker>> workers_;

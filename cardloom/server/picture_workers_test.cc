@@ -1,9 +1,16 @@
 #include "cardloom/server/picture_workers.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "cardloom/base/file.h"
 #include "cardloom/models/glm4v/processor.h"
@@ -47,6 +54,30 @@ TEST(PictureWorkers, GiveThePixelsThatThisProcessWouldMake) {
     EXPECT_GT(picture->decode.count(), 0);
     EXPECT_GT(picture->preprocess.count(), 0);
   }
+}
+
+/// What it takes to decode any of them is allowed.
+TEST(PictureWorkers, DecodeEveryKindThatThisProcessDecodes) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  int num_decoded = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(CARDLOOM_SOURCE_DIR) + "/tests/images")) {
+    const Result<std::string> bytes = read_file(entry.path(), 1 << 20);
+    ASSERT_TRUE(bytes);
+    const Result<DecodedPicture> picture = (*workers)->decode(*bytes);
+    const bool is_picture =
+        glm4v::load_pixel_values(std::as_bytes(std::span(*bytes)), "it", kSize).has_value();
+    ASSERT_EQ(picture.has_value(), is_picture)
+        << entry.path() << (picture ? "" : picture.error().describe());
+    if (!picture) {
+      EXPECT_EQ(picture.error().message.find("broke"), std::string::npos) << entry.path();
+      continue;
+    }
+    expect_same_pixels(*picture, *bytes);
+    ++num_decoded;
+  }
+  EXPECT_GT(num_decoded, 40);
 }
 
 TEST(PictureWorkers, ServeManyThreads) {
@@ -106,6 +137,73 @@ TEST(PictureWorkers, OneThatDiesCostsItsPictureOnly) {
     ASSERT_FALSE(picture);
     EXPECT_NE(picture.error().message.find("broke the decoder"), std::string::npos);
   }
+}
+
+/// The processes that this one started.
+std::vector<pid_t> children() {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream status(entry.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (line != "PPid:\t" + std::to_string(getpid())) continue;
+      pids.push_back(std::stoi(entry.path().filename()));
+    }
+  }
+  return pids;
+}
+
+TEST(PictureWorkers, OneThatIsKilledOverAPictureCostsThatPictureOnly) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  const std::string bytes = picture_bytes("scene-1.jpg");
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(children().size(), 1U);
+    const pid_t worker = children().front();
+    kill(worker, SIGSTOP);  // so that it is surely not done before it is killed
+    std::thread killer([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      kill(worker, SIGKILL);
+    });
+    const Result<DecodedPicture> picture = (*workers)->decode(bytes);
+    killer.join();
+    ASSERT_FALSE(picture);
+    EXPECT_EQ(picture.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(picture.error().message.find("broke the decoder"), std::string::npos);
+    const Result<DecodedPicture> next = (*workers)->decode(bytes);
+    ASSERT_TRUE(next) << next.error().describe();
+    expect_same_pixels(*next, bytes);
+  }
+}
+
+TEST(PictureWorkers, OneThatWasKilledIdleCostsNoPicture) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  const std::string bytes = picture_bytes("scene-1.jpg");
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(children().size(), 1U);
+    const pid_t worker = children().front();
+    kill(worker, SIGKILL);
+    siginfo_t end{};
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(worker), &end, WEXITED | WNOWAIT), 0);
+    const Result<DecodedPicture> picture = (*workers)->decode(bytes);
+    ASSERT_TRUE(picture) << picture.error().describe();
+    expect_same_pixels(*picture, bytes);
+  }
+}
+
+TEST(PictureWorkers, CountThePixelsOfARequest) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  const std::string bytes = picture_bytes("scene-1.jpg");
+  const Result<DecodedPicture> picture = (*workers)->decode(bytes);
+  ASSERT_TRUE(picture);
+  const std::int64_t num_pixels = picture->num_pixels;
+  EXPECT_GT(num_pixels, 1000);
+  EXPECT_TRUE((*workers)->decode(bytes, num_pixels));
+  const Result<DecodedPicture> none = (*workers)->decode(bytes, num_pixels - 1);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_NE(none.error().message.find("leave only"), std::string::npos) << none.error().message;
 }
 
 TEST(PictureWorkers, AProgramThatIsNotThereHasAName) {

@@ -9,6 +9,7 @@
 #include "cardloom/api/tool_call_parser.h"
 #include "cardloom/models/chat_template.h"
 #include "cardloom/models/glm4v/processor.h"
+#include "cardloom/server/metrics.h"
 
 namespace cardloom::server {
 namespace {
@@ -148,12 +149,25 @@ void require_context(const ServedModel& model, const api::GenerationRequest& req
   refuse(std::move(error));
 }
 
+/// What the decoder says, less the first bytes of what is no picture: a data: URL's sender knows
+/// them, but a file's or another server's are not for whoever guesses its name.
+Error without_bytes(Error error, const std::string& url) {
+  if (!url.starts_with("data:")) error.detail.clear();
+  return error;
+}
+
 Tensor load_picture(const ServedModel& model, const std::string& url, const std::string& param,
-                    PreparedRequest& prepared) {
+                    std::int64_t& pixels_left, PreparedRequest& prepared) {
   const Clock::time_point begin = Clock::now();
-  const std::string bytes = unwrap(model.pictures->get(url), param, "invalid_image_url");
+  Result<std::string> bytes = model.pictures->get(url);
+  if (!bytes) model.metrics->observe_picture({}, "refused");
+  const std::string file = unwrap(std::move(bytes), param, "invalid_image_url");
   prepared.fetch += Clock::now() - begin;
-  DecodedPicture picture = unwrap(model.decoders->decode(bytes), param, "unsupported_image");
+  Result<DecodedPicture> decoded = model.decoders->decode(file, pixels_left);
+  model.metrics->observe_picture(file, decoded ? "ok" : "refused");
+  if (!decoded) decoded = without_bytes(std::move(decoded).error(), url);
+  DecodedPicture picture = unwrap(std::move(decoded), param, "unsupported_image");
+  pixels_left -= picture.num_pixels;
   prepared.decode += picture.decode;
   prepared.preprocess += picture.preprocess;
   return std::move(picture.pixel_values);
@@ -172,10 +186,11 @@ void prepare_chat(const ServedModel& model, PreparedRequest& prepared) {
   prepared.image_rows = prepared.num_images * model.image_rows();
   require_context(model, request, rows_of(model, chat), prepared.image_rows);
   std::vector<Tensor> pixels;
+  std::int64_t pixels_left = model.max_total_pixels;
   for (const ImagePlace& place : chat.images) {
     const std::size_t index = std::stoul(place.reference);
     const std::string param = index < request.pictures.size() ? request.pictures[index].param : "";
-    pixels.push_back(load_picture(model, urls[index], param, prepared));
+    pixels.push_back(load_picture(model, urls[index], param, pixels_left, prepared));
   }
   prepared.prompts.push_back(
       unwrap(glm4v::make_prompt(chat, std::move(pixels), *model.config), "messages", ""));

@@ -14,6 +14,8 @@
 
 namespace cardloom::server {
 
+class Metrics;
+
 /// How the model is run, for people to read.
 struct CardsText {
   std::int64_t tp = 1;
@@ -39,7 +41,9 @@ struct ServedModel {
   EngineLoop* engine = nullptr;
   GrammarCompiler* grammars = nullptr;
   const PictureSource* pictures = nullptr;
-  PictureWorkers* decoders = nullptr;  ///< nullptr: a text model
+  PictureWorkers* decoders = nullptr;           ///< nullptr: a text model
+  std::int64_t max_total_pixels = 120'000'000;  ///< of all pictures of a request
+  Metrics* metrics = nullptr;                   ///< the server's, which it fills in itself
 
   /// Rows of one encoded picture; 0: a text model.
   [[nodiscard]] std::int64_t image_rows() const {

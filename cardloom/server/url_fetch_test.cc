@@ -196,9 +196,36 @@ TEST(PictureSource, PublicFetchRefusesOurOwnNetwork) {
   PictureSourceOptions options;
   options.fetch = PictureSourceOptions::Fetch::kPublic;
   const auto source = *PictureSource::open(std::move(options));
-  for (const char* url : {"http://127.0.0.1/x", "http://localhost/x", "http://[::1]/x",
-                          "http://169.254.169.254/latest", "http://0x7f.1/x", "http://2130706433/",
-                          "http://127.0.0.1:8080/x", "http://10.0.0.1:22/"}) {
+  // Names are judged by what they resolve to, when the socket is opened: as localhost here, so a
+  // name that means another address the second time.
+  for (const char* url : {"http://127.0.0.1/x",
+                          "http://localhost/x",
+                          "http://[::1]/x",
+                          "http://169.254.169.254/latest",
+                          "http://0x7f.1/x",
+                          "http://2130706433/",
+                          "http://127.1/",
+                          "http://0177.0.0.1/",
+                          "http://0x7f000001/",
+                          "http://017700000001/",
+                          "http://0/",
+                          "http://[::ffff:127.0.0.1]/",
+                          "http://[::ffff:a9fe:a9fe]/",
+                          "http://[::ffff:0:7f00:1]/",
+                          "http://[64:ff9b::7f00:1]/",
+                          "http://[64:ff9b:1::a00:1]/",
+                          "http://[2002:7f00:1::]/",
+                          "http://[::127.0.0.1]/",
+                          "http://[fe80::1]/",
+                          "http://[fd00::1]/",
+
+                          "HTTP://LOCALHOST/",
+                          "http://127.0.0.1:8080/x",
+                          "http://10.0.0.1:22/",
+                          "http://a:b@127.0.0.1/",
+                          "http://example.com@127.0.0.1/",
+                          "http://127.0.0.1\\@example.com/",
+                          "http://example.com\\@127.0.0.1/"}) {
     const Result<std::string> bytes = source->get(url);
     ASSERT_FALSE(bytes) << url;
     EXPECT_EQ(bytes.error().code, ErrorCode::kInvalidArgument) << url << bytes.error().message;
