@@ -9,6 +9,8 @@ import './styles/layout.css';
 import './styles/chat.css';
 import './styles/composer.css';
 import './styles/controls.css';
+import './styles/viewer.css';
+import './styles/answers.css';
 import './styles/markdown.css';
 import './styles/cards.css';
 

@@ -20,7 +20,15 @@ test('both languages have every text, with the same values in it', () => {
 
 test('Chinese texts are Chinese, with Chinese punctuation', () => {
   const same = Object.keys(en).filter((key) => (zh as any)[key] === (en as any)[key]);
-  assert.deepEqual(same.sort(), ['formatJson', 'min_p', 'top_k', 'top_p']);
+  assert.deepEqual(same.sort(), [
+    'formatJson',
+    'min_p',
+    'shareJson',
+    'shareMarkdown',
+    'top_k',
+    'top_p',
+    'unit_thousandths',
+  ]);
   for (const [key, text] of Object.entries(zh)) {
     assert.ok(!/[一-鿿] ?[,:;?!]/.test(text), `${key}: ${text}`);
   }
@@ -32,7 +40,7 @@ test('every text is used', () => {
   );
   const code = files.map((name) => readFileSync(join(source, name), 'utf8')).join('\n');
   const unused = Object.keys(en).filter(
-    (key) => !code.includes(`'${key}'`) && !key.endsWith('_hint'),
+    (key) => !code.includes(`'${key}'`) && !/_hint$|^(?:detail|unit)_/.test(key),
   );
   assert.deepEqual(unused, []);
 });

@@ -36,6 +36,18 @@ test('sampling, format and continuation', () => {
   assert.throws(() => chatBody([], { ...settings, schema: '{' }, false), SyntaxError);
 });
 
+test('probabilities are asked for, and come', async () => {
+  const body = chatBody([], { ...kNoSettings, logprobs: true }, false) as any;
+  assert.deepEqual([body.logprobs, body.top_logprobs], [true, 5]);
+  const token = { token: 'a', logprob: -1, bytes: [97], top_logprobs: [] };
+  const choice = { delta: { content: '' }, logprobs: { content: [token] } };
+  answerWith(
+    `data: ${JSON.stringify({ choices: [choice] })}\n\ndata: {"choices":[{"finish_reason":"stop"}]}\n\n`,
+  );
+  const events = await collect();
+  assert.deepEqual(events[1], { kind: 'tokens', tokens: [token] });
+});
+
 test('settings out of anything', () => {
   assert.deepEqual(acceptSettings(null), kNoSettings);
   assert.deepEqual(acceptSettings('x'), kNoSettings);
@@ -43,9 +55,23 @@ test('settings out of anything', () => {
     sampling: { temperature: 9, top_p: 0.5, top_k: 1.5, seed: '1', evil: 3 },
     format: 'xml',
     system: 4,
-    shrink: 1,
+    logprobs: 1,
+    detail: 'huge',
+    compare: { on: 'yes', sampling: { temperature: -1, seed: 3 }, system: null },
   };
-  assert.deepEqual(acceptSettings(found), { ...kNoSettings, sampling: { top_p: 0.5 } });
+  assert.deepEqual(acceptSettings(found), {
+    ...kNoSettings,
+    sampling: { top_p: 0.5 },
+    compare: { on: false, sampling: { seed: 3 }, system: '' },
+  });
+  const all = {
+    ...kNoSettings,
+    logprobs: true,
+    detail: 'medium' as const,
+    compare: { on: true, sampling: { temperature: 0 }, system: 'x' },
+  };
+  assert.deepEqual(acceptSettings(JSON.parse(JSON.stringify(all))), all);
+  assert.equal(acceptSettings({ shrink: true }).detail, 'large'); // as it was called before
   assert.equal(new Set(samplingFields.map((field) => field.name)).size, samplingFields.length);
 });
 

@@ -34,6 +34,45 @@ test('what is exported can be imported unchanged', () => {
   assert.equal(read.exported, '1970-01-01T00:00:00.000Z');
 });
 
+/// With two answers of a comparison in the place of the first.
+function compared(): tree.Conversation {
+  let c = conversation();
+  const [question] = tree.pathOf(c);
+  const a = tree.newMessage(c, { parent: question!.id, role: 'assistant', text: 'A' }, 2000);
+  c = tree.withMessage(c, a);
+  const b = tree.newMessage(c, { parent: question!.id, role: 'assistant', text: '{}' }, 2000);
+  a.pair = { side: 'a', other: b.id, sampling: { temperature: 0.5 } };
+  b.pair = { side: 'b', other: a.id, sampling: {}, system: 'in verse' };
+  a.tokens = [{ text: 'A', logprob: -0.5, top: [['B', -1]] }];
+  Object.assign(b, { json: true, schema: '{}' });
+  return tree.withMessage(tree.withMessage(c, a), b);
+}
+
+test('a comparison with its probabilities is imported unchanged, under new ids together', () => {
+  const c = compared();
+  const read = readArchive(JSON.stringify(makeArchive([c], { pic1: png }, new Date(0))));
+  assert.deepEqual(read.conversations, [c]);
+  const renewed = withNewIds(c, {});
+  const last = tree.pathOf(renewed).at(-1)!;
+  assert.equal(tree.partnerOf(renewed, last)?.text, 'A');
+  assert.ok(!(last.pair!.other in c.messages));
+});
+
+test('what a comparison may hold is checked', () => {
+  const archive = JSON.parse(JSON.stringify(makeArchive([compared()], {})));
+  const b = Object.values<any>(archive.conversations[0].messages).find((m) => m.pair?.side === 'b');
+  b.pair = { side: 'b', other: b.pair.other, sampling: { temperature: 99, evil: 1 }, more: 1 };
+  b.tokens = [{ text: '<b>', logprob: 'high', top: [] }];
+  b.schema = 5;
+  const read = readArchive(JSON.stringify(archive)).conversations[0]!.messages[b.id]!;
+  assert.deepEqual(read.pair, { side: 'b', other: b.pair.other, sampling: {} });
+  assert.equal(read.tokens, undefined);
+  assert.equal(read.schema, undefined);
+  b.pair = { side: 'c', other: 'x' };
+  const again = readArchive(JSON.stringify(archive)).conversations[0]!.messages[b.id]!;
+  assert.equal(again.pair, undefined);
+});
+
 test('an import has new ids and the same shape', () => {
   const c = conversation();
   const renewed = withNewIds(c, { pic1: 'pic9' });

@@ -90,3 +90,19 @@ test('titles', () => {
   const long = tree.titleFrom('🖼️ picture '.repeat(20));
   assert.ok(Array.from(long).length <= 60 && long.endsWith('…'));
 });
+
+test('a comparison is one version, as long as both answers are there', () => {
+  const { c, q2, a2, a2b } = branched();
+  const pair = (side: 'a' | 'b', other: string) => ({ pair: { side, other, sampling: {} } });
+  let compared = tree.withChange(c, a2, pair('a', a2b));
+  compared = tree.withChange(compared, a2b, pair('b', a2));
+  assert.deepEqual(tree.versionsOf(c).get(q2), [a2, a2b]);
+  assert.deepEqual(tree.versionsOf(compared).get(q2), [a2]);
+  assert.equal(tree.partnerOf(compared, compared.messages[a2]!)?.id, a2b);
+  const left = tree.withoutBranch(compared, a2);
+  assert.equal(tree.partnerOf(left, left.messages[a2b]!), undefined);
+  assert.deepEqual(tree.versionsOf(left).get(q2), [a2b]);
+  // A file of somebody may name any message as the other one.
+  const odd = tree.withChange(c, a2, pair('b', q2));
+  assert.equal(tree.partnerOf(odd, odd.messages[a2]!), undefined);
+});

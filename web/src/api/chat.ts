@@ -1,7 +1,16 @@
 import { addServerError, ApiError, postJson, type Failure } from './client.ts';
 import { readEvents } from './sse.ts';
-import type { ApiMessage, ChatChunk, PromptProgress, Timings, Usage } from './types.ts';
+import type {
+  ApiMessage,
+  ChatChunk,
+  PromptProgress,
+  Timings,
+  TokenLogprob,
+  Usage,
+} from './types.ts';
 import type { Settings } from '../chat/settings.ts';
+
+const kAlternatives = 5; // likeliest tokens at each place, where probabilities are asked for
 
 /// The body of POST v1/chat/completions. What the person left empty is not sent, so that the
 /// server's own defaults hold. Throws SyntaxError if the JSON schema is no JSON.
@@ -12,6 +21,7 @@ export function chatBody(messages: ApiMessage[], settings: Settings, continues: 
     stream_options: { include_usage: true },
     return_progress: true,
     ...settings.sampling,
+    ...(settings.logprobs ? { logprobs: true, top_logprobs: kAlternatives } : {}),
     ...(settings.format === 'json_object' ? { response_format: { type: 'json_object' } } : {}),
     ...(settings.format === 'json_schema'
       ? {
@@ -29,6 +39,7 @@ export type ChatEvent =
   | { kind: 'open'; requestId: string | null }
   | { kind: 'progress'; progress: PromptProgress }
   | { kind: 'text'; text: string }
+  | { kind: 'tokens'; tokens: TokenLogprob[] }
   | { kind: 'finish'; reason: string }
   | { kind: 'usage'; usage: Usage | null; timings: Timings | null };
 
@@ -52,6 +63,7 @@ export async function* streamChat(body: object, signal: AbortSignal): AsyncGener
     }
     if (chunk.prompt_progress) yield { kind: 'progress', progress: chunk.prompt_progress };
     const choice = chunk.choices?.[0];
+    if (choice?.logprobs?.content) yield { kind: 'tokens', tokens: choice.logprobs.content };
     if (choice?.delta?.content) yield { kind: 'text', text: choice.delta.content };
     if (choice?.finish_reason) {
       finished = true;

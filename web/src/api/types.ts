@@ -33,8 +33,20 @@ export interface ServerError {
   code?: string | number | null;
 }
 
+/// A token with the logarithm of its probability; `bytes` where its text is not whole letters.
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  bytes?: number[] | null;
+  top_logprobs?: Omit<TokenLogprob, 'top_logprobs'>[];
+}
+
 export interface ChatChunk {
-  choices?: { delta?: { content?: string | null }; finish_reason?: string | null }[];
+  choices?: {
+    delta?: { content?: string | null };
+    logprobs?: { content?: TokenLogprob[] | null } | null;
+    finish_reason?: string | null;
+  }[];
   usage?: Usage | null;
   timings?: Timings;
   prompt_progress?: PromptProgress;

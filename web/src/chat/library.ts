@@ -146,6 +146,10 @@ export function pictureUrl(id: string): Promise<string | null> {
   return url;
 }
 
+export function storedPicture(id: string): Promise<Blob | null> {
+  return database.picture(id);
+}
+
 export async function pictureDataUrl(id: string): Promise<string | null> {
   const blob = await database.picture(id);
   return blob === null ? null : dataUrlOf(blob);

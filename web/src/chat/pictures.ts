@@ -11,10 +11,8 @@ export interface PreparedPicture {
 export interface PictureLimits {
   maxBytes: number;
   maxPixels: number;
-  maxSide: number; // of the shrink setting; Infinity if it is off
+  maxSide: number; // of the chosen detail; Infinity for the original
 }
-
-export const kShrunkSide = 2240; // twice what the model looks at
 
 /// Thrown when a file is no picture or no way was found below the server's limits.
 export class PictureError extends Error {

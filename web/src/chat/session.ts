@@ -1,7 +1,7 @@
 import { createStore } from '../base/store.ts';
 import { chatBody, streamChat, type ChatEvent } from '../api/chat.ts';
 import { ApiError, isAbort, type Failure } from '../api/client.ts';
-import { look, server } from '../api/status.ts';
+import { look } from '../api/status.ts';
 import type { ApiMessage, ContentPart, PromptProgress } from '../api/types.ts';
 import {
   changeConversation,
@@ -11,11 +11,13 @@ import {
   pictureDataUrl,
   putConversation,
 } from './library.ts';
-import { settings } from './settings.ts';
+import { settings, type Settings } from './settings.ts';
+import { TokenCollector } from './tokens.ts';
 import * as tree from './tree.ts';
 
 /// An answer that is being written.
 export interface Run {
+  conversationId: string;
   messageId: string;
   phase: 'waiting' | 'reading' | 'answering';
   progress: PromptProgress | null;
@@ -24,12 +26,18 @@ export interface Run {
   pieces: number; // of text so far, about one a token
 }
 
-/// The runs, by conversation.
-export const runs = createStore<Record<string, Run>>({});
+/// The runs, by message: a comparison writes two answers of a conversation at once.
+export type Runs = Record<string, Run>;
+export const runs = createStore<Runs>({});
 const aborts = new Map<string, AbortController>();
 
+/// The run in a conversation (null: in none), the first if there are two.
+export function runIn(now: Runs, conversationId: string | null): Run | null {
+  return Object.values(now).find((run) => run.conversationId === conversationId) ?? null;
+}
+
 export function isRunning(conversationId: string): boolean {
-  return aborts.has(conversationId);
+  return runIn(runs.get(), conversationId) !== null;
 }
 
 /// Asks a question below `parent` (undefined: at the end of the branch being read) of the
@@ -53,16 +61,32 @@ export function ask(
   answer(conversation.id, question.id);
 }
 
-/// Another answer to the question `questionId`.
+/// Another answer to the question `questionId`, or two while settings are compared.
 export function answer(conversationId: string, questionId: string): void {
-  const conversation = conversationOf(conversationId);
+  let conversation = conversationOf(conversationId);
   if (!conversation || isRunning(conversationId)) return;
-  const reply: tree.Message = {
+  const { compare, sampling } = settings.get();
+  const replies = [newReply(conversation, questionId)];
+  if (compare.on) {
+    const [a] = replies as [tree.Message];
+    const b = newReply(tree.withMessage(conversation, a), questionId);
+    a.pair = { side: 'a', other: b.id, sampling };
+    b.pair = { side: 'b', other: a.id, sampling: compare.sampling };
+    if (compare.system.trim() !== '') b.pair.system = compare.system;
+    replies.unshift(b); // so that the first setting's answer is the chosen one
+  }
+  for (const reply of replies) conversation = tree.withMessage(conversation, reply);
+  putConversation(conversation);
+  for (const reply of replies) void run(conversationId, reply.id, false);
+}
+
+function newReply(conversation: tree.Conversation, questionId: string): tree.Message {
+  const { format, schema } = settings.get();
+  return {
     ...tree.newMessage(conversation, { parent: questionId, role: 'assistant' }),
-    ...(settings.get().format === 'text' ? {} : { json: true }),
+    ...(format === 'text' ? {} : { json: true }),
+    ...(format === 'json_schema' ? { schema } : {}),
   };
-  putConversation(tree.withMessage(conversation, reply));
-  void run(conversationId, reply.id, false);
 }
 
 /// Tries a failed answer again: in its place if it has no text yet, else as another answer.
@@ -86,13 +110,22 @@ export function continueAnswer(conversationId: string, messageId: string): void 
 }
 
 export function stop(conversationId: string): void {
-  aborts.get(conversationId)?.abort();
+  for (const run of Object.values(runs.get())) {
+    if (run.conversationId === conversationId) aborts.get(run.messageId)?.abort();
+  }
+}
+
+/// The settings that an answer is asked with: those of its side in a comparison.
+function settingsFor(message: tree.Message | undefined): Settings {
+  const now = settings.get();
+  return message?.pair ? { ...now, sampling: message.pair.sampling } : now;
 }
 
 async function run(conversationId: string, messageId: string, continues: boolean): Promise<void> {
   const abort = new AbortController();
-  aborts.set(conversationId, abort);
-  setRun(conversationId, {
+  aborts.set(messageId, abort);
+  setRun(messageId, {
+    conversationId,
     messageId,
     phase: 'waiting',
     progress: null,
@@ -101,43 +134,62 @@ async function run(conversationId: string, messageId: string, continues: boolean
     pieces: 0,
   });
   const text = new FrameText(conversationId, messageId);
+  const collector = new TokenCollector();
   let finish: string | undefined;
   let failure: Failure | undefined;
   const stats: tree.AnswerStats = {};
   try {
     const messages = await apiMessages(conversationId, messageId, continues);
     for await (const event of streamChat(
-      chatBody(messages, settings.get(), continues),
+      chatBody(
+        messages,
+        settingsFor(conversationOf(conversationId)?.messages[messageId]),
+        continues,
+      ),
       abort.signal,
     )) {
       if (event.kind === 'text') text.add(event.text);
+      if (event.kind === 'tokens') collector.add(event.tokens);
       if (event.kind === 'finish') finish = event.reason;
       if (event.kind === 'usage') {
         if (event.usage) stats.usage = event.usage;
         if (event.timings) stats.timings = event.timings;
       }
-      note(conversationId, event);
+      note(messageId, event);
     }
   } catch (error) {
     if (isAbort(error)) finish = 'stopped';
     else failure = failureFrom(error);
   }
   text.flush();
-  const now = runs.get()[conversationId];
+  const now = runs.get()[messageId];
   if (now?.firstTokenAt) stats.firstTokenMs = now.firstTokenAt - now.startedAt;
   if (now) stats.totalMs = performance.now() - now.startedAt;
-  aborts.delete(conversationId);
+  aborts.delete(messageId);
   changeConversation(conversationId, (conversation) => ({
     ...tree.withChange(conversation, messageId, {
       stats,
+      ...tokensOf(conversation.messages[messageId], collector, continues),
       ...(finish === undefined ? {} : { finish }),
       ...(failure === undefined ? {} : { failure }),
     }),
     updated: Date.now(),
   }));
-  setRun(conversationId, null);
+  setRun(messageId, null);
   flush();
   if (failure?.kind === 'network') void look();
+}
+
+/// The tokens of the whole answer. One that goes on without them, or began without, has none: a map of
+/// half a text would mislead.
+function tokensOf(
+  message: tree.Message | undefined,
+  collector: TokenCollector,
+  continues: boolean,
+): Pick<tree.Message, 'tokens'> {
+  if (!continues) return collector.tokens.length > 0 ? { tokens: collector.tokens } : {};
+  if (!message?.tokens) return {};
+  return { tokens: collector.tokens.length > 0 ? [...message.tokens, ...collector.tokens] : [] };
 }
 
 function failureFrom(error: unknown): Failure {
@@ -145,21 +197,22 @@ function failureFrom(error: unknown): Failure {
   return { kind: 'page', message: error instanceof Error ? error.message : String(error) };
 }
 
-function note(conversationId: string, event: ChatEvent): void {
-  const now = runs.get()[conversationId];
+function note(messageId: string, event: ChatEvent): void {
+  const now = runs.get()[messageId];
   if (!now) return;
   if (event.kind === 'progress') {
-    setRun(conversationId, { ...now, phase: 'reading', progress: event.progress });
+    setRun(messageId, { ...now, phase: 'reading', progress: event.progress });
   } else if (event.kind === 'text') {
     const firstTokenAt = now.firstTokenAt ?? performance.now();
-    setRun(conversationId, { ...now, phase: 'answering', firstTokenAt, pieces: now.pieces + 1 });
+    setRun(messageId, { ...now, phase: 'answering', firstTokenAt, pieces: now.pieces + 1 });
   }
 }
 
-function setRun(conversationId: string, run: Run | null): void {
+function setRun(messageId: string, run: Run | null): void {
   runs.set((now) => {
-    const { [conversationId]: _before, ...others } = now;
-    return run ? { ...others, [conversationId]: run } : others;
+    if (run) return { ...now, [messageId]: run };
+    const { [messageId]: _before, ...others } = now;
+    return others;
   });
 }
 
@@ -204,8 +257,8 @@ async function apiMessages(
   const conversation = conversationOf(conversationId);
   if (!conversation) return [];
   const messages: ApiMessage[] = [];
-  if (conversation.system.trim() !== '')
-    messages.push({ role: 'system', content: conversation.system });
+  const system = conversation.messages[messageId]?.pair?.system ?? conversation.system;
+  if (system.trim() !== '') messages.push({ role: 'system', content: system });
   for (const message of tree.ancestorsOf(conversation, messageId)) {
     if (message.id === messageId && !continues) continue;
     if (message.role === 'assistant' && message.text === '') continue; // it failed before a word
@@ -231,8 +284,4 @@ async function contentOf(message: tree.Message): Promise<ApiMessage['content']> 
 export function usedTokens(conversation: tree.Conversation): number | null {
   const last = tree.pathOf(conversation).findLast((message) => message.stats?.usage);
   return last?.stats?.usage?.total_tokens ?? null;
-}
-
-export function serverIsReady(): boolean {
-  return server.get().reach === 'ready';
 }

@@ -41,7 +41,26 @@ export interface Settings {
   sampling: Partial<Record<SamplingName, number>>; // what is absent is left to the server
   format: AnswerFormat;
   schema: string;
-  shrink: boolean; // large pictures before they are sent
+  logprobs: boolean; // ask for the probabilities of tokens
+  detail: Detail; // of new pictures
+  compare: Comparison;
+}
+
+/// The longest side that a picture is sent with; a picture is never made larger.
+export type Detail = 'original' | 'large' | 'medium' | 'small';
+export const detailSides: Record<Detail, number> = {
+  original: Number.POSITIVE_INFINITY,
+  large: 2240, // twice what the model looks at
+  medium: 1120,
+  small: 560,
+};
+export const details = Object.keys(detailSides) as Detail[];
+
+/// A second setting that each question is answered with too, beside the first.
+export interface Comparison {
+  on: boolean;
+  sampling: Settings['sampling'];
+  system: string; // '': the conversation's own
 }
 
 export const kNoSettings: Settings = {
@@ -49,31 +68,45 @@ export const kNoSettings: Settings = {
   sampling: {},
   format: 'text',
   schema: '',
-  shrink: false,
+  logprobs: false,
+  detail: 'original',
+  compare: { on: false, sampling: {}, system: '' },
 };
 
 /// Settings out of anything: what is missing or out of range is left out.
 export function acceptSettings(found: unknown): Settings {
-  const from = (typeof found === 'object' && found !== null ? found : {}) as Record<
-    string,
-    unknown
-  >;
-  const given = (
-    typeof from['sampling'] === 'object' && from['sampling'] !== null ? from['sampling'] : {}
-  ) as Record<string, unknown>;
+  const from = fieldsOf(found);
+  const compare = fieldsOf(from['compare']);
+  const format = from['format'];
+  const detail = details.find((one) => one === from['detail']);
+  return {
+    system: typeof from['system'] === 'string' ? from['system'] : '',
+    sampling: acceptSampling(from['sampling']),
+    format: format === 'json_object' || format === 'json_schema' ? format : 'text',
+    schema: typeof from['schema'] === 'string' ? from['schema'] : '',
+    logprobs: from['logprobs'] === true,
+    detail: detail ?? (from['shrink'] === true ? 'large' : 'original'), // as it was called before
+    compare: {
+      on: compare['on'] === true,
+      sampling: acceptSampling(compare['sampling']),
+      system: typeof compare['system'] === 'string' ? compare['system'] : '',
+    },
+  };
+}
+
+/// Sampling numbers out of anything, in their ranges.
+export function acceptSampling(found: unknown): Settings['sampling'] {
+  const given = fieldsOf(found);
   const sampling: Settings['sampling'] = {};
   for (const field of samplingFields) {
     const value = given[field.name];
     if (typeof value === 'number' && inRange(field, value)) sampling[field.name] = value;
   }
-  const format = from['format'];
-  return {
-    system: typeof from['system'] === 'string' ? from['system'] : '',
-    sampling,
-    format: format === 'json_object' || format === 'json_schema' ? format : 'text',
-    schema: typeof from['schema'] === 'string' ? from['schema'] : '',
-    shrink: from['shrink'] === true,
-  };
+  return sampling;
+}
+
+function fieldsOf(found: unknown): Record<string, unknown> {
+  return (typeof found === 'object' && found !== null ? found : {}) as Record<string, unknown>;
 }
 
 export function inRange(field: SamplingField, value: number): boolean {

@@ -1,4 +1,6 @@
 import { newId } from '../base/id.ts';
+import { acceptSampling, details } from './settings.ts';
+import { acceptTokens } from './tokens.ts';
 import type { Conversation, Message, PictureRef } from './tree.ts';
 
 /// A file of exported conversations: everything in it, pictures too, as one JSON.
@@ -74,6 +76,7 @@ export function withNewIds(
       ...message,
       id,
       parent: message.parent === null ? null : ids[message.parent]!,
+      ...(message.pair ? { pair: { ...message.pair, other: ids[message.pair.other] ?? '' } } : {}),
       pictures: message.pictures.map((picture) => ({
         ...picture,
         id: pictureIds[picture.id] ?? picture.id,
@@ -138,18 +141,30 @@ function messageAt(found: unknown, place: string): Message {
   };
   if (typeof from['finish'] === 'string') message.finish = from['finish'];
   if (from['json'] === true) message.json = true;
+  if (typeof from['schema'] === 'string') message.schema = from['schema'];
+  const tokens = acceptTokens(from['tokens']);
+  if (tokens.length > 0) message.tokens = tokens;
+  if (isPlainObject(from['pair'])) {
+    const { side, other, sampling, system } = from['pair'];
+    if ((side === 'a' || side === 'b') && typeof other === 'string') {
+      message.pair = { side, other, sampling: acceptSampling(sampling) };
+      if (typeof system === 'string') message.pair.system = system;
+    }
+  }
   if (isPlainObject(from['stats'])) message.stats = numbersOnly(from['stats']);
   return message;
 }
 
 function pictureAt(found: unknown, place: string): PictureRef {
   const from = objectAt(found, place);
+  const detail = details.find((one) => one === from['detail']);
   return {
     id: textAt(from, 'id', place),
     name: textAt(from, 'name', place),
     width: numberAt(from, 'width', place),
     height: numberAt(from, 'height', place),
     bytes: numberAt(from, 'bytes', place),
+    ...(detail ? { detail } : {}),
   };
 }
 

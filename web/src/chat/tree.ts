@@ -1,6 +1,8 @@
 import { newId } from '../base/id.ts';
 import type { Failure } from '../api/client.ts';
 import type { Timings, Usage } from '../api/types.ts';
+import type { Detail, Settings } from './settings.ts';
+import type { TokenChance } from './tokens.ts';
 
 /// A picture as a message names it; its bytes lie in the database under the id.
 export interface PictureRef {
@@ -9,6 +11,7 @@ export interface PictureRef {
   width: number;
   height: number;
   bytes: number;
+  detail?: Detail; // where it is not the original
 }
 
 export interface AnswerStats {
@@ -29,6 +32,17 @@ export interface Message {
   stats?: AnswerStats;
   failure?: Failure;
   json?: boolean; // an answer that was asked for as JSON
+  schema?: string; // and of this JSON schema
+  tokens?: TokenChance[]; // of an answer whose probabilities were asked for
+  pair?: Pair;
+}
+
+/// One of two answers to the same question with different settings.
+export interface Pair {
+  side: 'a' | 'b';
+  other: string; // the id of the other answer
+  sampling: Settings['sampling'];
+  system?: string; // where it is not the conversation's own
 }
 
 /// A conversation is a tree: editing a question or asking for another answer adds a sibling, and
@@ -195,6 +209,29 @@ export function titleFrom(text: string): string {
       ?.trim() ?? '';
   const letters = Array.from(line);
   return letters.length <= 60 ? line : `${letters.slice(0, 59).join('').trimEnd()}…`;
+}
+
+/// The other answer of a comparison, if it is still there.
+export function partnerOf(conversation: Conversation, message: Message): Message | undefined {
+  const other = message.pair && conversation.messages[message.pair.other];
+  if (!other?.pair || other.pair.other !== message.id || other.parent !== message.parent) {
+    return undefined;
+  }
+  return other.pair.side === message.pair?.side ? undefined : other;
+}
+
+/// The ids of each message's children (kRoot: of the root) in order, the two of a comparison as one.
+export function versionsOf(conversation: Conversation): Map<string, string[]> {
+  const versions = new Map<string, string[]>();
+  const ordered = Object.values(conversation.messages).sort((a, b) => a.created - b.created);
+  for (const message of ordered) {
+    if (message.pair?.side === 'b' && partnerOf(conversation, message)) continue;
+    const key = message.parent ?? kRoot;
+    const siblings = versions.get(key);
+    if (siblings) siblings.push(message.id);
+    else versions.set(key, [message.id]);
+  }
+  return versions;
 }
 
 export function pictureIdsOf(conversation: Conversation): Set<string> {

@@ -2,8 +2,8 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import { imageTokens, server } from '../api/status.ts';
 import { library } from '../chat/library.ts';
-import { runs } from '../chat/session.ts';
-import { kRoot, pathOf, type Conversation } from '../chat/tree.ts';
+import { runIn, runs } from '../chat/session.ts';
+import { kRoot, partnerOf, pathOf, versionsOf, type Conversation } from '../chat/tree.ts';
 import { useT, type Key } from '../i18n/i18n.ts';
 import { Composer } from './composer.tsx';
 import { changeDraft } from './drafts.ts';
@@ -36,15 +36,7 @@ export function ChatView() {
 function Messages({ conversation }: { conversation: Conversation }) {
   const t = useT();
   const path = useMemo(() => pathOf(conversation), [conversation]);
-  const siblings = useMemo(() => {
-    const byParent = new Map<string, string[]>();
-    const ordered = Object.values(conversation.messages).sort((a, b) => a.created - b.created);
-    for (const message of ordered) {
-      const key = message.parent ?? kRoot;
-      byParent.set(key, [...(byParent.get(key) ?? []), message.id]);
-    }
-    return byParent;
-  }, [conversation.messages]);
+  const versions = useMemo(() => versionsOf(conversation), [conversation.messages]);
   const scroller = useRef<HTMLDivElement>(null);
   const [atEnd, setAtEnd] = useState(true);
   const follow = useRef(true);
@@ -86,15 +78,28 @@ function Messages({ conversation }: { conversation: Conversation }) {
       >
         <h1 class="visually-hidden">{conversation.title || t('untitled')}</h1>
         <div class="column">
-          {path.map((message, i) => (
-            <MessageView
-              key={message.id}
-              conversationId={conversation.id}
-              message={message}
-              siblings={siblings.get(message.parent ?? kRoot) ?? [message.id]}
-              last={i === path.length - 1}
-            />
-          ))}
+          {path.map((message, i) => {
+            const siblings = versions.get(message.parent ?? kRoot) ?? [message.id];
+            const last = i === path.length - 1;
+            const shared = { conversationId: conversation.id, last };
+            const partner = partnerOf(conversation, message);
+            if (!partner)
+              return <MessageView key={message.id} {...shared} {...{ message, siblings }} />;
+            const [a, b] = message.pair?.side === 'a' ? [message, partner] : [partner, message];
+            return (
+              <div class="pair" key={a.id}>
+                {[a, b].map((one) => (
+                  <MessageView
+                    key={one.id}
+                    {...shared}
+                    message={one}
+                    siblings={one === a ? siblings : []}
+                    chosen={one === message}
+                  />
+                ))}
+              </div>
+            );
+          })}
         </div>
       </div>
       {!atEnd && (
@@ -155,7 +160,7 @@ function Welcome() {
 /// Tells screen readers each finished paragraph of the answer, and its end: not every token.
 function Announcer({ conversation }: { conversation: Conversation | undefined }) {
   const t = useT();
-  const run = useStore(runs, (now) => (conversation ? (now[conversation.id] ?? null) : null));
+  const run = useStore(runs, (now) => runIn(now, conversation?.id ?? null));
   const spoken = useRef({ id: '', length: 0 });
   const text = useStore(announcement);
   const message = run && conversation ? conversation.messages[run.messageId] : undefined;

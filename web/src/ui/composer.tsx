@@ -3,11 +3,21 @@ import { useStore } from '../base/store.ts';
 import { postJson } from '../api/client.ts';
 import { contextTokens, imageTokens, server } from '../api/status.ts';
 import { library } from '../chat/library.ts';
-import { ask, runs, stop, usedTokens } from '../chat/session.ts';
+import { ask, runIn, runs, stop, usedTokens } from '../chat/session.ts';
+import { settings } from '../chat/settings.ts';
 import { useT } from '../i18n/i18n.ts';
 import { isSendKey } from './keys.ts';
-import { addFiles, changeDraft, clearDraft, draftOf, drafts, picturesIn } from './drafts.ts';
-import { Icon, IconButton } from './icons.tsx';
+import {
+  addFiles,
+  changeDraft,
+  clearDraft,
+  draftOf,
+  drafts,
+  picturesAbove,
+  picturesIn,
+  quoteInDraft,
+} from './drafts.ts';
+import { Icon, IconButton, type IconName } from './icons.tsx';
 import { changeUi, narrow, toast } from './state.ts';
 import { Thumbnails } from './thumbnails.tsx';
 
@@ -15,7 +25,7 @@ export function Composer() {
   const t = useT();
   const id = useStore(library, (now) => now.openId);
   const draft = useStore(drafts, (all) => draftOf(all, id));
-  const running = useStore(runs, (now) => id !== null && id in now);
+  const running = useStore(runs, (now) => runIn(now, id) !== null);
   const area = useRef<HTMLTextAreaElement>(null);
   const empty = draft.text.trim() === '' && draft.pictures.length === 0;
 
@@ -42,11 +52,12 @@ export function Composer() {
         send();
       }}
     >
+      <InForce />
       <Thumbnails
         pictures={draft.pictures}
-        onRemove={(gone) =>
-          changeDraft(id, { pictures: draft.pictures.filter((one) => one.id !== gone) })
-        }
+        numbered={picturesAbove(id)}
+        onChange={(pictures) => changeDraft(id, { pictures })}
+        onQuote={(picture, quote) => quoteInDraft(id, picture, quote)}
       />
       <textarea
         id="question"
@@ -94,6 +105,30 @@ export function Composer() {
         )}
       </div>
     </form>
+  );
+}
+
+/// The settings that change what an answer is, so that nobody wonders; they lead to the panel.
+function InForce() {
+  const t = useT();
+  const { compare, format, logprobs } = useStore(settings);
+  const chips: [boolean, IconName, string][] = [
+    [compare.on, 'compare', t('compare')],
+    [format === 'json_object', 'braces', t('formatJson')],
+    [format === 'json_schema', 'braces', t('formatSchema')],
+    [logprobs, 'heat', t('probabilities')],
+  ];
+  const shown = chips.filter(([on]) => on);
+  if (shown.length === 0) return null;
+  return (
+    <div class="chips" role="group" aria-label={t('inForce')}>
+      {shown.map(([, icon, text]) => (
+        <button key={text} type="button" onClick={() => changeUi({ panel: true })}>
+          <Icon name={icon} size={15} />
+          {text}
+        </button>
+      ))}
+    </div>
   );
 }
 
@@ -151,7 +186,7 @@ function ContextBar({ id }: { id: string | null }) {
   const textTokens = useTokenCount(draft.text);
   const context = contextTokens(status);
   const perPicture = imageTokens(status) ?? 0;
-  const reading = useStore(runs, (now) => (id === null ? undefined : now[id]?.progress?.tokens));
+  const reading = useStore(runs, (now) => runIn(now, id)?.progress?.tokens);
   if (context === null) return <div class="context" />;
   const used = reading ?? (conversation && usedTokens(conversation)) ?? 0;
   const coming = textTokens + draft.pictures.length * perPicture;

@@ -4,11 +4,12 @@ import { keyStore, writeKey } from '../api/key.ts';
 import { useT, type Key } from '../i18n/i18n.ts';
 import { CameraDialog } from './camera_dialog.tsx';
 import { Dialog } from './dialog.tsx';
+import { ShareDialog } from './share_dialog.tsx';
 import { changeUi, ui, type Confirmation } from './state.ts';
 import { Viewer } from './viewer.tsx';
 
 export function Dialogs() {
-  const { dialog, viewer, confirm } = useStore(ui);
+  const { dialog, viewer, confirm, share } = useStore(ui);
   const close = () => changeUi({ dialog: null });
   return (
     <>
@@ -16,7 +17,8 @@ export function Dialogs() {
       {dialog === 'key' && <KeyDialog onClose={close} />}
       {dialog === 'camera' && <CameraDialog onClose={close} />}
       {confirm && <ConfirmDialog confirm={confirm} />}
-      {viewer && <Viewer {...viewer} />}
+      {viewer && <Viewer viewed={viewer} />}
+      {share !== null && <ShareDialog id={share} />}
     </>
   );
 }
@@ -32,6 +34,10 @@ const kKeys: [string[], Key][] = [
   [['Ctrl', '.'], 'settings'],
   [['Ctrl', '/'], 'help'],
   [['Ctrl', 'V'], 'keyPaste'],
+  [['Alt', '←', '→'], 'keyOrder'],
+  [['+', '−'], 'keyZoomPicture'],
+  [['R'], 'keyRegion'],
+  [['←', '→'], 'keyToken'],
 ];
 const kCardKeys: [string[], Key][] = [
   [['Space'], 'keyPause'],

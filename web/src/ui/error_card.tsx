@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import type { Failure } from '../api/client.ts';
-import { continueAnswer, retry, runs } from '../chat/session.ts';
+import { continueAnswer, retry, runIn, runs } from '../chat/session.ts';
 import { conversationOf } from '../chat/library.ts';
 import { useT, type Key } from '../i18n/i18n.ts';
 import { copyText } from './clipboard.ts';
@@ -36,7 +36,7 @@ function headingOf(failure: Failure): Key {
 export function ErrorCard(props: { conversationId: string; messageId: string; failure: Failure }) {
   const t = useT();
   const { conversationId, messageId, failure } = props;
-  const busy = useStore(runs, (now) => conversationId in now);
+  const busy = useStore(runs, (now) => runIn(now, conversationId) !== null);
   const wait = useCountdown(failure.retryAfterMs);
   const hasText = (conversationOf(conversationId)?.messages[messageId]?.text ?? '') !== '';
   // What a browser says of a lost network ("Failed to fetch") helps nobody.

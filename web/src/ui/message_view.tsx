@@ -1,24 +1,28 @@
 import { memo } from 'preact/compat';
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import { changeConversation } from '../chat/library.ts';
-import { answer, ask, continueAnswer, runs, type Run } from '../chat/session.ts';
+import { answer, ask, continueAnswer, runIn, runs, type Run } from '../chat/session.ts';
+import { checkAnswer } from '../chat/schema.ts';
 import { withChosen, type Message } from '../chat/tree.ts';
 import { Markdown } from '../markdown/markdown.tsx';
-import { decimal, duration, useT } from '../i18n/i18n.ts';
+import { decimal, duration, useT, type Key } from '../i18n/i18n.ts';
+import { asCode } from '../share/markdown.ts';
 import { copyText } from './clipboard.ts';
-import { picturesAbove, picturesIn, takePictures } from './drafts.ts';
+import { picturesAbove, picturesIn, quoteInDraft, takePictures } from './drafts.ts';
 import { ErrorCard } from './error_card.tsx';
 import { Icon, IconButton, Logo } from './icons.tsx';
 import { isSendKey } from './keys.ts';
 import { StatsLine } from './stats.tsx';
 import { Thumbnails } from './thumbnails.tsx';
+import { TokenMap } from './token_map.tsx';
 
 export interface MessageProps {
   conversationId: string;
   message: Message;
-  siblings: string[]; // ids, this one among them
+  siblings: string[]; // ids, this one among them; none where its pair has them
   last: boolean;
+  chosen?: boolean; // of the two answers of a comparison
 }
 
 export const MessageView = memo(
@@ -28,21 +32,26 @@ export const MessageView = memo(
   (before, after) =>
     before.message === after.message &&
     before.last === after.last &&
+    before.chosen === after.chosen &&
     before.siblings.join() === after.siblings.join(),
 );
 
 function Question({ conversationId, message, siblings, last }: MessageProps) {
   const t = useT();
   const [editing, setEditing] = useState(false);
-  const busy = useStore(runs, (now) => conversationId in now);
+  const busy = useStore(runs, (now) => runIn(now, conversationId) !== null);
   if (editing)
     return (
       <Editor conversationId={conversationId} message={message} onDone={() => setEditing(false)} />
     );
   return (
     <article class="message question" aria-label={t('you')}>
-      <Thumbnails pictures={message.pictures} large />
-      {message.text !== '' && <div class="bubble">{message.text}</div>}
+      <Thumbnails
+        pictures={message.pictures}
+        large
+        onQuote={(picture, quote) => quoteInDraft(conversationId, picture, quote)}
+      />
+      {message.text !== '' && <Bubble text={message.text} />}
       <div class="message-actions">
         <Siblings conversationId={conversationId} message={message} siblings={siblings} />
         <CopyButton text={message.text} />
@@ -66,11 +75,36 @@ function Question({ conversationId, message, siblings, last }: MessageProps) {
   );
 }
 
+const kLongText = 1200; // letters, or
+const kManyLines = 16;
+
+/// A question; of a long one the beginning, until somebody wants it all.
+function Bubble({ text }: { text: string }) {
+  const t = useT();
+  const [whole, setWhole] = useState(false);
+  const long = text.length > kLongText || text.split('\n', kManyLines + 1).length > kManyLines;
+  if (!long) return <div class="bubble">{text}</div>;
+  return (
+    <div class="bubble">
+      <div class={whole ? '' : 'bubble-cut'}>{text}</div>
+      <button
+        type="button"
+        class="link-button"
+        aria-expanded={whole}
+        onClick={() => setWhole(!whole)}
+      >
+        {t(whole ? 'showLess' : 'showAll')}
+      </button>
+    </div>
+  );
+}
+
 function Editor(props: { conversationId: string; message: Message; onDone: () => void }) {
   const t = useT();
   const { message } = props;
   const [text, setText] = useState(message.text);
   const [pictures, setPictures] = useState(message.pictures);
+  const above = picturesAbove(props.conversationId, message.parent);
   const send = () => {
     if (text.trim() === '' && pictures.length === 0) return;
     props.onDone();
@@ -80,7 +114,13 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
     <article class="message question editing" aria-label={t('edit')}>
       <Thumbnails
         pictures={pictures}
-        onRemove={(id) => setPictures((now) => now.filter((one) => one.id !== id))}
+        numbered={above}
+        onChange={setPictures}
+        onQuote={(id, quote) => {
+          const n = above + pictures.findIndex((one) => one.id === id) + 1;
+          const text = above + pictures.length > 1 ? t('ofPicture', { n, quote }) : quote;
+          setText((now) => `${now.trimEnd()} ${text} `.trimStart());
+        }}
       />
       <textarea
         aria-label={t('edit')}
@@ -92,8 +132,7 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
           const files = picturesIn(event.clipboardData);
           if (files.length === 0) return;
           event.preventDefault();
-          const already = pictures.length + picturesAbove(props.conversationId, message.parent);
-          void takePictures(files, already).then((taken) =>
+          void takePictures(files, pictures.length + above).then((taken) =>
             setPictures((now) => [...now, ...taken]),
           );
         }}
@@ -120,27 +159,37 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
   );
 }
 
-function Answer({ conversationId, message, siblings, last }: MessageProps) {
+function Answer({ conversationId, message, siblings, last, chosen }: MessageProps) {
   const t = useT();
-  const run = useStore(runs, (now) => {
-    const found = now[conversationId];
-    return found?.messageId === message.id ? found : null;
-  });
-  const busy = useStore(runs, (now) => conversationId in now);
+  const [map, setMap] = useState(false);
+  const run = useStore(runs, (now) => now[message.id] ?? null);
+  const busy = useStore(runs, (now) => runIn(now, conversationId) !== null);
   const cutOff =
     run === null && !message.failure && message.text !== '' && message.finish !== 'stop';
   const vanished =
     run === null && !message.failure && message.text === '' && message.finish === undefined;
   return (
     <article class="message answer" aria-label={t('model')} aria-busy={run !== null}>
-      <div class="answer-mark">
-        <Logo size={24} />
-      </div>
+      {message.pair ? (
+        <PairHead conversationId={conversationId} message={message} chosen={chosen ?? true} />
+      ) : (
+        <div class="answer-mark">
+          <Logo size={24} />
+        </div>
+      )}
       <div class="answer-body">
         {message.text === '' && run && <Waiting run={run} />}
-        <div class={message.json ? 'json-answer' : undefined}>
-          <Markdown text={message.json ? asCode(message.text) : message.text} live={run !== null} />
-        </div>
+        {map && message.tokens ? (
+          <TokenMap tokens={message.tokens} />
+        ) : (
+          <div class={message.json ? 'json-answer' : undefined}>
+            <Markdown
+              text={message.json ? asCode(message.text) : message.text}
+              live={run !== null}
+            />
+          </div>
+        )}
+        {message.json && run === null && message.text !== '' && <VerdictNote message={message} />}
         {message.text !== '' && run && <Speed run={run} />}
         {message.failure && (
           <ErrorCard
@@ -167,6 +216,15 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
                 onClick={() => message.parent !== null && answer(conversationId, message.parent)}
               />
             )}
+            {(message.tokens?.length ?? 0) > 0 && (
+              <IconButton
+                icon="heat"
+                size={16}
+                label={t('probabilities')}
+                pressed={map}
+                onClick={() => setMap(!map)}
+              />
+            )}
             {last && cutOff && (
               <button
                 type="button"
@@ -186,9 +244,72 @@ function Answer({ conversationId, message, siblings, last }: MessageProps) {
   );
 }
 
-/// JSON as markdown: its letters mean nothing there, and spaces before it would.
-function asCode(text: string): string {
-  return text.trim() === '' ? '' : `~~~~~~json\n${text.trim()}\n~~~~~~`;
+/// Which setting of a comparison wrote this answer, and whether the chat goes on with it.
+function PairHead(props: { conversationId: string; message: Message; chosen: boolean }) {
+  const t = useT();
+  const { conversationId, message, chosen } = props;
+  const busy = useStore(runs, (now) => runIn(now, conversationId) !== null);
+  const { side, sampling, system } = message.pair!;
+  const parts = Object.entries(sampling).map(
+    ([name, value]) => `${t(name as Key)} ${decimal(value, 3)}`,
+  );
+  if (system !== undefined) parts.push(t('ownSystem'));
+  return (
+    <header class="pair-head">
+      <span
+        class={`side-mark side-${side}`}
+        aria-label={t('setting', { side: side.toUpperCase() })}
+      >
+        {side.toUpperCase()}
+      </span>
+      <span class="pair-setting">{parts.join(' · ') || t('serverDefaults')}</span>
+      {chosen ? (
+        <span class="pair-chosen" title={t('goesOn')} role="img" aria-label={t('goesOn')}>
+          <Icon name="check" size={16} />
+        </span>
+      ) : (
+        <button
+          type="button"
+          class="link-button"
+          disabled={busy}
+          onClick={() => changeConversation(conversationId, (now) => withChosen(now, message.id))}
+        >
+          {t('goOnWith')}
+        </button>
+      )}
+    </header>
+  );
+}
+
+/// Whether a JSON answer is what was asked for.
+function VerdictNote({ message }: { message: Message }) {
+  const t = useT();
+  const verdict = useMemo(() => checkAnswer(message.text, message.schema), [message]);
+  if (verdict.kind === 'valid') {
+    return (
+      <p class="verdict good">
+        <Icon name="check" size={16} />
+        {t(message.schema === undefined ? 'verdictJson' : 'verdictValid')}
+      </p>
+    );
+  }
+  return (
+    <div class="verdict bad">
+      <p>
+        <Icon name="warn" size={16} />
+        {verdict.kind === 'not_json' ? t('verdictNotJson') : t('verdictInvalid')}
+      </p>
+      {verdict.kind === 'invalid' && (
+        <ul>
+          {verdict.violations.map(({ path, rule }, i) => (
+            <li key={i}>
+              {path === '' ? t('verdictRoot') : <code>{path}</code>} <code>{rule}</code>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
 }
 
 /// What happens before the first word: queue, pictures, prompt.
@@ -265,7 +386,7 @@ function CopyButton({ text }: { text: string }) {
 
 function Siblings({ conversationId, message, siblings }: Omit<MessageProps, 'last'>) {
   const t = useT();
-  const busy = useStore(runs, (now) => conversationId in now);
+  const busy = useStore(runs, (now) => runIn(now, conversationId) !== null);
   if (siblings.length < 2) return null;
   const at = siblings.indexOf(message.id);
   const go = (to: number) =>

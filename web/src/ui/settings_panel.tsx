@@ -1,23 +1,16 @@
-import { useId, useState } from 'preact/hooks';
+import { useId } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import { server } from '../api/status.ts';
 import { keyStore } from '../api/key.ts';
 import { changeConversation, library } from '../chat/library.ts';
-import {
-  inRange,
-  kNoSettings,
-  samplingFields,
-  settings,
-  type AnswerFormat,
-  type SamplingField,
-} from '../chat/settings.ts';
+import { details, settings, type AnswerFormat } from '../chat/settings.ts';
 import { bytes, language, useT, type Key, type Language } from '../i18n/i18n.ts';
 import { Icon, IconButton } from './icons.tsx';
+import { CompareSettings, SamplingSettings } from './sampling_settings.tsx';
 import { changeUi, theme, toast, type Theme } from './state.ts';
 
 export function SettingsPanel() {
   const t = useT();
-  const hasSampling = useStore(settings, (now) => Object.keys(now.sampling).length > 0);
   return (
     <aside class="panel" aria-label={t('settings')}>
       <header class="panel-head">
@@ -26,23 +19,10 @@ export function SettingsPanel() {
       </header>
       <div class="panel-body">
         <SystemPrompt />
-        <section>
-          <div class="section-head">
-            <h3>{t('sampling')}</h3>
-            <button
-              type="button"
-              class="link-button"
-              disabled={!hasSampling}
-              onClick={() => settings.set((now) => ({ ...now, sampling: kNoSettings.sampling }))}
-            >
-              {t('reset')}
-            </button>
-          </div>
-          {samplingFields.map((field) => (
-            <SamplingRow key={field.name} field={field} />
-          ))}
-        </section>
+        <SamplingSettings />
+        <CompareSettings />
         <AnswerFormatChoice />
+        <Probabilities />
         <PictureSettings />
         <Appearance />
         <KeySettings />
@@ -90,59 +70,6 @@ function SystemPrompt() {
       />
       <p class="hint">{t(open ? 'systemOfThis' : 'systemOfNew')}</p>
     </section>
-  );
-}
-
-function SamplingRow({ field }: { field: SamplingField }) {
-  const t = useT();
-  const id = useId();
-  const value = useStore(settings, (now) => now.sampling[field.name]);
-  const [wrong, setWrong] = useState(false);
-  const change = (next: number | undefined) => {
-    setWrong(next !== undefined && !inRange(field, next));
-    settings.set((now) => {
-      const { [field.name]: _before, ...others } = now.sampling;
-      const kept =
-        next !== undefined && inRange(field, next) ? { ...others, [field.name]: next } : others;
-      return { ...now, sampling: kept };
-    });
-  };
-  return (
-    <div class="sampling-row">
-      <label for={id} title={t(`${field.name}_hint` as Key)}>
-        {t(field.name as Key)}
-      </label>
-      {field.slider && (
-        <input
-          type="range"
-          min={field.min}
-          max={field.max}
-          step={field.step}
-          value={value ?? field.typical}
-          aria-label={`${t(field.name as Key)}, ${t('slider')}`}
-          class={value === undefined ? 'unset' : ''}
-          style={{
-            '--fill': `${(100 * ((value ?? field.typical) - field.min)) / (field.max - field.min)}%`,
-          }}
-          onInput={(event) => change(event.currentTarget.valueAsNumber)}
-        />
-      )}
-      <input
-        id={id}
-        type="number"
-        min={field.min}
-        max={field.max}
-        step={field.whole ? 1 : 'any'}
-        value={value ?? ''}
-        placeholder={t('serverDefault')}
-        aria-invalid={wrong}
-        onInput={(event) => {
-          const next = event.currentTarget.valueAsNumber;
-          change(Number.isNaN(next) ? undefined : next);
-        }}
-      />
-      {wrong && <p class="wrong">{t('range', { min: field.min, max: field.max })}</p>}
-    </div>
   );
 }
 
@@ -210,26 +137,51 @@ function schemaError(text: string): string | null {
   }
 }
 
-function PictureSettings() {
+function Probabilities() {
   const t = useT();
-  const shrink = useStore(settings, (now) => now.shrink);
+  const on = useStore(settings, (now) => now.logprobs);
   return (
     <section>
       <div class="section-head">
-        <h3>{t('pictures')}</h3>
+        <h3>{t('probabilities')}</h3>
       </div>
       <label class="check">
         <input
           type="checkbox"
-          checked={shrink}
+          checked={on}
           onChange={(event) => {
-            const on = event.currentTarget.checked;
-            settings.set((now) => ({ ...now, shrink: on }));
+            const logprobs = event.currentTarget.checked;
+            settings.set((now) => ({ ...now, logprobs }));
           }}
         />
-        <span>{t('shrink')}</span>
+        <span>{t('logprobs')}</span>
       </label>
-      <p class="hint">{t('shrinkHint')}</p>
+      <p class="hint">{t('logprobsHint')}</p>
+    </section>
+  );
+}
+
+function PictureSettings() {
+  const t = useT();
+  const chosen = useStore(settings, (now) => now.detail);
+  return (
+    <section>
+      <div class="section-head">
+        <h3>{t('detailOfNew')}</h3>
+      </div>
+      <div class="choice tight" role="group" aria-label={t('detailOfNew')}>
+        {details.map((detail) => (
+          <button
+            key={detail}
+            type="button"
+            aria-pressed={chosen === detail}
+            onClick={() => settings.set((now) => ({ ...now, detail }))}
+          >
+            {t(`detail_${detail}`)}
+          </button>
+        ))}
+      </div>
+      <p class="hint">{t('detailHint')}</p>
     </section>
   );
 }

@@ -10,7 +10,7 @@ import {
   removeConversation,
   search,
 } from '../chat/library.ts';
-import { isRunning, runs, stop } from '../chat/session.ts';
+import { isRunning, runIn, runs, stop } from '../chat/session.ts';
 import type { Conversation } from '../chat/tree.ts';
 import { useT, type Key } from '../i18n/i18n.ts';
 import { download } from './clipboard.ts';
@@ -91,7 +91,7 @@ function HistoryItem({ conversation }: { conversation: Conversation }) {
   const t = useT();
   const isOpen = useStore(library, (now) => now.openId === conversation.id);
   const inChat = useStore(ui, (now) => now.view === 'chat');
-  const running = useStore(runs, (now) => conversation.id in now);
+  const running = useStore(runs, (now) => runIn(now, conversation.id) !== null);
   const [renaming, setRenaming] = useState(false);
   const title = conversation.title || t('untitled');
   const rename = (name: string) => {
@@ -142,8 +142,8 @@ function HistoryItem({ conversation }: { conversation: Conversation }) {
         <IconButton
           icon="out"
           size={15}
-          label={`${t('export')}: ${title}`}
-          onClick={() => void save([conversation.id])}
+          label={`${t('shareOrExport')}: ${title}`}
+          onClick={() => changeUi({ share: conversation.id })}
         />
         <IconButton
           icon="trash"
@@ -218,7 +218,7 @@ function SidebarFoot({ count, ids }: { count: number; ids: string[] }) {
   );
 }
 
-async function save(ids: string[]): Promise<void> {
+export async function save(ids: string[]): Promise<void> {
   const archive = await exportConversations(ids);
   const day = archive.exported.slice(0, 10);
   download(`cardloom-${day}.json`, 'application/json', JSON.stringify(archive, null, 1));

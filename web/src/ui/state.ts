@@ -12,12 +12,21 @@ export interface Confirmation {
   run: () => void;
 }
 
+/// Pictures that are looked at; `change` if they can still be changed, `quote` takes a marked region.
+export interface Viewed {
+  pictures: PictureRef[];
+  index: number;
+  change?: (pictures: PictureRef[]) => void;
+  quote?: (picture: string, quote: string) => void;
+}
+
 export interface Ui {
   view: View;
   panel: boolean; // settings
   drawer: boolean; // the sidebar over the page, on narrow screens
   dialog: 'help' | 'key' | 'camera' | null;
-  viewer: { pictures: PictureRef[]; index: number } | null;
+  viewer: Viewed | null;
+  share: string | null; // the conversation to share
   confirm: Confirmation | null;
 }
 
@@ -27,6 +36,7 @@ export const ui = createStore<Ui>({
   drawer: false,
   dialog: null,
   viewer: null,
+  share: null,
   confirm: null,
 });
 

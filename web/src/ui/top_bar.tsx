@@ -1,6 +1,7 @@
 import { useStore } from '../base/store.ts';
 import { server, type Reach } from '../api/status.ts';
 import { keyStore } from '../api/key.ts';
+import { library } from '../chat/library.ts';
 import { language, useT, type Key } from '../i18n/i18n.ts';
 import { Icon, IconButton, Logo } from './icons.tsx';
 import { startNew } from './sidebar.tsx';
@@ -19,6 +20,7 @@ export function TopBar() {
   const t = useT();
   const { view, panel } = useStore(ui);
   const shown = useStore(sidebar);
+  const openId = useStore(library, (now) => now.openId);
   return (
     <header class="top-bar">
       <div class="top-left">
@@ -54,6 +56,13 @@ export function TopBar() {
         </button>
       </div>
       <div class="top-right">
+        {view === 'chat' && openId !== null && (
+          <IconButton
+            icon="share"
+            label={t('shareOrExport')}
+            onClick={() => changeUi({ share: openId })}
+          />
+        )}
         <LanguageSwitch />
         <ThemeSwitch />
         <div class="only-wide">

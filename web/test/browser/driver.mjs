@@ -108,7 +108,12 @@ export class Chat {
 
   async finished(timeout = 120_000) {
     await this.answers.last().waitFor();
-    await this.page.locator('.answer[aria-busy="true"]').waitFor({ state: 'detached', timeout });
+    // Two answers at once while settings are compared.
+    await this.page.waitForFunction(
+      () => !document.querySelector('.answer[aria-busy="true"]'),
+      undefined,
+      { timeout, polling: 50 },
+    );
   }
 
   /// Drops files of demo/pictures and waits until the page has it.

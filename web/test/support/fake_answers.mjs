@@ -51,6 +51,14 @@ A formula: $\\href{javascript:window.pwned=6}{x}$ done.
 /// The pieces of the answer; '<error>' and '<cut>' end it in that way.
 export function answers({ question, pictures, answered, continues }) {
   if (continues) return ['and', ' this', ' is', ' the', ' rest.'];
+  if (/wrong JSON/.test(question)) return pieces('{"objects": [{"name": "boat", "count": 0}]}');
+  if (/half of the JSON/.test(question)) return pieces('{"objects": [{"na');
+  if (/as JSON/.test(question))
+    return pieces('{"objects": [{"name": "boat", "count": 2}, {"name": "灯塔", "count": 1}]}');
+  if (/how sure/.test(question))
+    return 'The| light|house| is| white|,| with| a| red| band|,|\n|and| the| boats| are| blue|.'.split(
+      '|',
+    );
   if (/until the limit/.test(question)) return ['This', ' goes', ' on', ' '];
   if (/break in the middle/.test(question)) return ['It', ' begins', ' well', '<error>'];
   if (/cut the line/.test(question)) return ['It', ' begins', ' well', '<cut>'];

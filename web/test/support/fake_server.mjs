@@ -189,7 +189,14 @@ async function chat(state, body, request, response) {
     send({
       id: 'chatcmpl-1',
       object: 'chat.completion.chunk',
-      choices: [{ index: 0, delta: fields, finish_reason: finish }],
+      choices: [
+        {
+          index: 0,
+          delta: fields,
+          logprobs: body.logprobs && fields.content ? logprobsOf(fields.content) : null,
+          finish_reason: finish,
+        },
+      ],
       usage: null,
     });
   const began = performance.now();
@@ -262,6 +269,21 @@ async function chat(state, body, request, response) {
     },
   });
   response.end('data: [DONE]\n\n');
+}
+
+/// Probabilities that depend on the text alone: 1, 0.9, 0.7, 0.5, 0.3, 0.1 by its length.
+function logprobsOf(text) {
+  const chance = (token, probability) => ({
+    token,
+    logprob: Math.log(probability),
+    bytes: [...Buffer.from(token)],
+  });
+  const own = [1, 0.9, 0.7, 0.5, 0.3, 0.1][text.length % 6];
+  const others = [' tower', ' grey', ' sea'].map((other, i) =>
+    chance(other, Math.max(1e-4, (1 - own) * [0.5, 0.3, 0.2][i])),
+  );
+  const top_logprobs = [chance(text, own), ...others].sort((a, b) => b.logprob - a.logprob);
+  return { content: [{ ...chance(text, own), top_logprobs }] };
 }
 
 async function cards(state, request, response) {
