@@ -284,6 +284,13 @@ class LoadingWatch {
   std::thread thread_;
 };
 
+std::unique_ptr<server::ApiServer> listen(const ServeOptions& options, const std::string& id,
+                                          std::unique_ptr<http::ApiKeys> keys) {
+  auto started = server::ApiServer::start(server_options(options, id), std::move(keys));
+  const bool is_taken = !started && started.error().code == ErrorCode::kUnavailable;
+  return unwrap(std::move(started), is_taken ? kExitListen : kExitUsage);
+}
+
 void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals) {
   say(options, fmt::format("draining: {} answers under way, at most {} s",
                            serving.server->num_under_way(), options.shutdown_timeout));
@@ -319,8 +326,7 @@ int run_serve(const ServeOptions& options) {
     workers.decode = decode_options(options.common);
     serving.decoders = unwrap(server::PictureWorkers::start(std::move(workers)), kExitFailed);
   }
-  serving.server =
-      unwrap(server::ApiServer::start(server_options(options, id), std::move(keys)), kExitUsage);
+  serving.server = listen(options, id, std::move(keys));
   const std::string address = address_text(options, *serving.server);
   say(options, fmt::format("listening on {}; loading {}", address, id));
   {

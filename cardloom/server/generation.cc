@@ -46,6 +46,19 @@ Prompt clone(const Prompt& prompt) {
   return copy;
 }
 
+/// A prompt's ids as clients know them: of a picture its begin, places, its end. (The model's rows
+/// of a picture have no ids of their own.)
+std::vector<std::int32_t> told_ids(const ServedModel& model, const Prompt& prompt) {
+  std::vector<std::int32_t> ids = prompt.token_ids;
+  const std::int32_t place = model.tokenizer->special_id("<|endoftext|>").value_or(0);
+  const std::int32_t end = model.tokenizer->special_id("<|end_of_image|>").value_or(place);
+  for (const ImageSpan& span : prompt.image_spans) {
+    std::fill(ids.begin() + span.begin + 1, ids.begin() + span.end, place);
+    ids[static_cast<std::size_t>(span.end - 1)] = end;
+  }
+  return ids;
+}
+
 /// FNV-1a: sequences with the same salt share what is cached.
 std::uint64_t salt_number(const std::string& salt) {
   std::uint64_t hash = 0xCBF29CE484222325U;
@@ -96,7 +109,7 @@ Generation::Generation(GenerationHome home, std::shared_ptr<http::Exchange> exch
       arrived_(arrived) {
   for (const Prompt& prompt : prepared_.prompts) {
     prompt_rows_ += static_cast<std::int64_t>(prompt.token_ids.size());
-    if (prepared_.request.return_token_ids) prompt_ids_.push_back(prompt.token_ids);
+    if (prepared_.request.return_token_ids) prompt_ids_.push_back(told_ids(*home_.model, prompt));
   }
 }
 
