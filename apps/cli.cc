@@ -8,7 +8,8 @@ namespace {
 constexpr const char* kExitCodes =
     "Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 model missing or bad, 4 does not fit "
     "in\n"
-    "memory, 5 device, 8 check found a difference, 130 stopped by Ctrl-C.";
+    "memory, 5 device, 6 port taken or not allowed, 8 check found a difference, 130 stopped by\n"
+    "Ctrl-C.";
 
 constexpr const char* kMainFooter =
     "Examples:\n"

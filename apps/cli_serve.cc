@@ -57,6 +57,8 @@ void add_capacity(CLI::App& command, ServeOptions& options) {
   };
   number("--max-running", options.max_running, "sequences that run at once");
   number("--max-queue", options.max_queue, "sequences that wait; beyond: 429");
+  number("--max-per-key", options.max_per_key,
+         "requests of one API key under way; beyond: 429; 0: any number");
   number("--max-pending-images", options.max_pending_images,
          "pictures of all requests that are read, wait or run; beyond: 429");
   number("--kv-tokens", options.kv_tokens,
@@ -81,13 +83,18 @@ void add_limits(CLI::App& command, ServeOptions& options) {
     command.add_option(name, value, help)->capture_default_str()->type_name("N")->group(group);
   };
   number("--max-body-bytes", options.max_body_bytes, "of the whole request");
+  number("--max-header-bytes", options.max_header_bytes, "of the request's line and headers");
+  number("--max-headers", options.max_headers, "of a request");
   number("--max-messages", options.limits.max_messages, "of a conversation");
   number("--max-images", options.limits.max_images, "of a conversation");
   number("--max-image-bytes", options.limits.max_image_bytes, "of one picture's file");
   number("--max-total-pixels", options.max_total_pixels, "of all pictures together");
   number("--max-tools", options.limits.max_tools, "offered to the model");
   number("--max-schema-bytes", options.limits.max_schema_bytes, "of a JSON schema");
+  number("--max-stop", options.limits.max_stop, "stop strings, and stop ids");
+  number("--max-stop-bytes", options.limits.max_stop_bytes, "of a stop string");
   number("--max-n", options.limits.max_n, "choices");
+  number("--max-prompts", options.limits.max_prompts, "of one completion");
   number("--max-tokens", options.limits.max_tokens, "of an answer; 0: the context");
   command
       .add_flag("--strict", options.limits.strict, "refuse unknown fields instead of naming them")

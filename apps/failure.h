@@ -15,6 +15,7 @@ enum ExitCode : int {
   kExitBadModel = 3,     ///< the checkpoint is missing, damaged or not supported
   kExitNoMemory = 4,     ///< it does not fit in memory
   kExitDevice = 5,       ///< a card, its instruction path or its threads failed
+  kExitListen = 6,       ///< the port is taken, or this user may not listen on it
   kExitCheckFailed = 8,  ///< `check` found a difference
   kExitInterrupted = 130,
 };

@@ -79,6 +79,24 @@ server::PictureSourceOptions picture_options(const ServeOptions& options) {
   return pictures;
 }
 
+/// For /props: what was asked for, without keys, paths and names of hosts.
+json::object settings_of(const ServeOptions& options) {
+  return {{"max_running", options.max_running},
+          {"kv_tokens", options.kv_tokens},
+          {"io_threads", options.io_threads},
+          {"task_threads", options.task_threads},
+          {"speculate", options.speculate},
+          {"strict", options.limits.strict},
+          {"tls", !options.tls_certificate.empty()},
+          {"unix_socket", !options.unix_socket.empty()},
+          {"media_root", !options.media_root.empty()},
+          {"fetch_images", options.fetch_images},
+          {"image_hosts", options.image_hosts.size()},
+          {"metrics_alias", options.metrics_alias},
+          {"shutdown_timeout_s", options.shutdown_timeout},
+          {"ping_interval_s", options.ping_interval}};
+}
+
 server::ApiServerOptions server_options(const ServeOptions& options, const std::string& model_id) {
   server::ApiServerOptions server;
   server.http.host = options.host;
@@ -88,10 +106,13 @@ server::ApiServerOptions server_options(const ServeOptions& options, const std::
   server.http.tls_key = options.tls_key;
   server.http.io_threads = static_cast<int>(options.io_threads);
   server.http.max_connections = options.max_connections;
+  server.http.max_header_bytes = options.max_header_bytes;
+  server.http.max_headers = options.max_headers;
   server.limits = options.limits;
   server.max_body_bytes = options.max_body_bytes;
   server.task_threads = static_cast<int>(options.task_threads);
   server.max_queue = options.max_queue;
+  server.max_per_key = options.max_per_key;
   server.max_pending_images = options.max_pending_images;
   server.allowed_hosts = options.allowed_hosts;
   server.metrics_vllm_names = options.metrics_alias == "vllm";
@@ -100,6 +121,7 @@ server::ApiServerOptions server_options(const ServeOptions& options, const std::
   server.model_id = model_id;
   server.max_image_pixels = options.common.max_image_pixels;
   server.max_total_pixels = options.max_total_pixels;
+  server.settings = settings_of(options);
   return server;
 }
 
@@ -112,11 +134,21 @@ void check_options(const ServeOptions& options) {
   check_range("--max-running", options.max_running, 1, 4096);
   check_range("--max-queue", options.max_queue, 1, 1'000'000);
   check_range("--max-pending-images", options.max_pending_images, options.limits.max_images, 65536);
+  check_range("--max-per-key", options.max_per_key, 0, 1'000'000);
   check_range("--kv-tokens", options.kv_tokens, 0, std::int64_t{1} << 32);
   check_range("--max-body-bytes", options.max_body_bytes, 1024, std::int64_t{1} << 32);
+  check_range("--max-header-bytes", options.max_header_bytes, 1024, 1 << 20);
+  check_range("--max-headers", options.max_headers, 8, 1000);
+  check_range("--max-messages", options.limits.max_messages, 1, 1'000'000);
   check_range("--max-images", options.limits.max_images, 0, 1024);
   check_range("--max-image-bytes", options.limits.max_image_bytes, 1024, std::int64_t{1} << 31);
   check_range("--max-total-pixels", options.max_total_pixels, 1, std::int64_t{1} << 40);
+  check_range("--max-tools", options.limits.max_tools, 0, 10'000);
+  check_range("--max-schema-bytes", options.limits.max_schema_bytes, 2, 16 << 20);
+  check_range("--max-stop", options.limits.max_stop, 0, 1024);
+  check_range("--max-stop-bytes", options.limits.max_stop_bytes, 1, 64 << 10);
+  check_range("--max-prompts", options.limits.max_prompts, 1, 4096);
+  check_range("--max-tokens", options.limits.max_tokens, 0, std::int64_t{1} << 31);
   check_range("--max-n", options.limits.max_n, 1, 128);
   check_range("--shutdown-timeout", options.shutdown_timeout, 0, 86400);
   check_range("--ping-interval", options.ping_interval, 1, 3600);
@@ -235,7 +267,7 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   serving.loop = std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);
   serving.grammars = std::make_unique<GrammarCompiler>(
       *checkpoint.tokenizer, static_cast<std::int32_t>(checkpoint.config().vocab_size),
-      checkpoint.stop_ids());
+      checkpoint.stop_ids(), GrammarLimits{.max_schema_bytes = options.limits.max_schema_bytes});
   serving.server->serve(serve_model(options, checkpoint, serving, id));
 }
 
@@ -261,6 +293,13 @@ class LoadingWatch {
   std::atomic<bool> done_ = false;
   std::thread thread_;
 };
+
+std::unique_ptr<server::ApiServer> listen(const ServeOptions& options, const std::string& id,
+                                          std::unique_ptr<http::ApiKeys> keys) {
+  auto started = server::ApiServer::start(server_options(options, id), std::move(keys));
+  const bool is_taken = !started && started.error().code == ErrorCode::kUnavailable;
+  return unwrap(std::move(started), is_taken ? kExitListen : kExitUsage);
+}
 
 void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals) {
   say(options, fmt::format("draining: {} answers under way, at most {} s",
@@ -297,8 +336,7 @@ int run_serve(const ServeOptions& options) {
     workers.decode = decode_options(options.common);
     serving.decoders = unwrap(server::PictureWorkers::start(std::move(workers)), kExitFailed);
   }
-  serving.server =
-      unwrap(server::ApiServer::start(server_options(options, id), std::move(keys)), kExitUsage);
+  serving.server = listen(options, id, std::move(keys));
   const std::string address = address_text(options, *serving.server);
   say(options, fmt::format("listening on {}; loading {}", address, id));
   {

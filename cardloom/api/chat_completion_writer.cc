@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "cardloom/api/api.h"
 #include "cardloom/api/openai_reply.h"
 
@@ -47,10 +49,12 @@ void append_message(JsonWriter& json, const ReplyChoice& choice) {
 /// Source: the types ChatCompletion and ChatCompletionChunk of npm openai 6.49.
 class ChatCompletionWriter final : public ReplyWriter {
  public:
-  ChatCompletionWriter(const GenerationRequest& request, const ReplyIdentity& identity)
+  ChatCompletionWriter(const GenerationRequest& request, ReplyIdentity identity)
       : frame_(request, identity, "chatcmpl-", "chat.completion.chunk", "chat.completion"),
         num_choices_(request.n),
-        return_token_ids_(request.return_token_ids) {}
+        return_token_ids_(request.return_token_ids),
+        prompt_ids_(identity.prompt_ids.empty() ? std::vector<std::int32_t>()
+                                                : std::move(identity.prompt_ids.front())) {}
 
   std::string begin() override {
     std::string out;
@@ -59,7 +63,7 @@ class ChatCompletionWriter final : public ReplyWriter {
       JsonWriter json(out);
       begin_delta(json, i).field("role", "assistant").field("content", "");
       end_choice_object(json.end_object().null_field("logprobs"), {});
-      frame_.end_chunk(out, last_usage_);
+      frame_.end_chunk(out, last_usage_, std::exchange(prompt_ids_, {}));
     }
     return out;
   }
@@ -119,7 +123,7 @@ class ChatCompletionWriter final : public ReplyWriter {
       if (return_token_ids_) append_token_ids(json.key("token_ids"), choices[i].token_ids);
       end_choice_object(json, finish_reason(choices[i].end));
     }
-    OpenAiFrame::end_body(out, usage, timings);
+    OpenAiFrame::end_body(out, usage, timings, prompt_ids_);
     return out;
   }
 
@@ -134,6 +138,7 @@ class ChatCompletionWriter final : public ReplyWriter {
   OpenAiFrame frame_;
   std::int64_t num_choices_;
   bool return_token_ids_;
+  std::vector<std::int32_t> prompt_ids_;  ///< not told yet
   std::optional<Usage> last_usage_;
 };
 
@@ -141,7 +146,7 @@ class ChatCompletionWriter final : public ReplyWriter {
 
 std::unique_ptr<ReplyWriter> make_chat_completion_writer(const GenerationRequest& request,
                                                          ReplyIdentity identity) {
-  return std::make_unique<ChatCompletionWriter>(request, identity);
+  return std::make_unique<ChatCompletionWriter>(request, std::move(identity));
 }
 
 }  // namespace cardloom::api

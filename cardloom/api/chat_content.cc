@@ -149,6 +149,9 @@ class MessageReader {
     ObjectReader picture(object_of(value, path), path, reader_.notes());
     const std::string_view url = picture.require_string("url");
     const std::string_view detail = picture.string("detail").value_or("auto");
+    if (const auto max_pixels = picture.integer("max_pixels")) {
+      chat_.check_max_pixels(*max_pixels, picture.path_of("max_pixels"));
+    }
     picture.finish();
     chat_.add_picture(content, url, picture.path_of("url"), detail, picture.path_of("detail"));
   }
@@ -222,6 +225,15 @@ void ChatBuilder::add_picture(MessageContent& content, std::string_view url,
   note.detail = detail;
   pictures_.push_back(std::move(note));
   content.images.emplace_back(url);
+}
+
+void ChatBuilder::check_max_pixels(std::int64_t max_pixels, const std::string& param) const {
+  if (max_pixels >= limits_.picture_pixels) return;
+  refuse(param,
+         fmt::format("{} is {}, but every picture becomes one of {} pixels, which is what this "
+                     "model was trained on: fewer would save nothing; leave it out",
+                     param, max_pixels, limits_.picture_pixels),
+         "unsupported_value");
 }
 
 void ChatBuilder::add_message(std::string role, MessageContent content, const std::string& param) {

@@ -41,6 +41,8 @@ class ChatBuilder {
   /// `detail_param` the detail.
   void add_picture(MessageContent& content, std::string_view url, const std::string& param,
                    std::string_view detail = "auto", const std::string& detail_param = {});
+  /// `max_pixels`, which some clients send with a picture: a promise that is kept, or refused.
+  void check_max_pixels(std::int64_t max_pixels, const std::string& param) const;
 
   /// `role`: one of is_chat_role(). `param` names the message.
   void add_message(std::string role, MessageContent content, const std::string& param);

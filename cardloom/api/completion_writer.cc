@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <utility>
 
 #include "cardloom/api/api.h"
 #include "cardloom/api/openai_reply.h"
@@ -67,11 +68,14 @@ void append_logprobs(JsonWriter& json, const std::vector<TokenDetail>& logprobs,
 /// Source: the type Completion of npm openai 6.49, which is that of its chunks, too.
 class CompletionWriter final : public ReplyWriter {
  public:
-  CompletionWriter(const GenerationRequest& request, const ReplyIdentity& identity)
+  CompletionWriter(const GenerationRequest& request, ReplyIdentity identity)
       : frame_(request, identity, "cmpl-", "text_completion", "text_completion"),
         return_token_ids_(request.return_token_ids),
+        num_choices_a_prompt_(static_cast<std::size_t>(request.n)),
+        prompt_ids_(std::move(identity.prompt_ids)),
         offsets_(std::max<std::size_t>(1, request.prompts.size()) *
-                 static_cast<std::size_t>(request.n)) {}
+                 static_cast<std::size_t>(request.n)),
+        told_(offsets_.size()) {}
 
   // A completion has no role to tell.
   std::string begin() override { return {}; }
@@ -93,7 +97,12 @@ class CompletionWriter final : public ReplyWriter {
     // Text without tokens is the prompt's echo.
     if (delta.logprobs.empty()) offset += num_characters(delta.text);
     append_logprobs(json, delta.logprobs, offset);
-    if (has_ids) append_token_ids(json.key("token_ids"), delta.token_ids);
+    if (has_ids) {
+      const auto choice = static_cast<std::size_t>(delta.choice);
+      if (!told_[choice]) append_prompt_ids(json, prompt_ids_of(choice));
+      told_[choice] = true;
+      append_token_ids(json.key("token_ids"), delta.token_ids);
+    }
     json.null_field("finish_reason").end_object();
     frame_.end_chunk(out, last_usage_);
     return out;
@@ -129,7 +138,10 @@ class CompletionWriter final : public ReplyWriter {
       }
       offset = std::max<std::int64_t>(0, offset);
       append_logprobs(json, choice.logprobs, offset);
-      if (return_token_ids_) append_token_ids(json.key("token_ids"), choice.token_ids);
+      if (return_token_ids_) {
+        append_prompt_ids(json, prompt_ids_of(i));
+        append_token_ids(json.key("token_ids"), choice.token_ids);
+      }
       json.field("finish_reason", finish_reason(choice.end)).end_object();
     }
     OpenAiFrame::end_body(out, usage, timings);
@@ -141,9 +153,17 @@ class CompletionWriter final : public ReplyWriter {
     return json.begin_object().field("index", choice).field("text", text);
   }
 
+  [[nodiscard]] std::vector<std::int32_t> prompt_ids_of(std::size_t choice) const {
+    const std::size_t prompt = choice / num_choices_a_prompt_;
+    return prompt < prompt_ids_.size() ? prompt_ids_[prompt] : std::vector<std::int32_t>();
+  }
+
   OpenAiFrame frame_;
   bool return_token_ids_;
+  std::size_t num_choices_a_prompt_;
+  std::vector<std::vector<std::int32_t>> prompt_ids_;
   std::vector<std::int64_t> offsets_;  ///< of each choice, where its next token begins
+  std::vector<bool> told_;             ///< of each choice, whether its prompt's ids are
   std::optional<Usage> last_usage_;
 };
 
@@ -151,7 +171,7 @@ class CompletionWriter final : public ReplyWriter {
 
 std::unique_ptr<ReplyWriter> make_completion_writer(const GenerationRequest& request,
                                                     ReplyIdentity identity) {
-  return std::make_unique<CompletionWriter>(request, identity);
+  return std::make_unique<CompletionWriter>(request, std::move(identity));
 }
 
 }  // namespace cardloom::api

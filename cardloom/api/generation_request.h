@@ -69,7 +69,8 @@ struct GenerationRequest {
   bool return_progress = false;   ///< of the prompt, while streaming
   bool return_token_ids = false;
 
-  int priority = 1;  ///< 0 high, 1 normal, 2 low
+  int priority = 1;            ///< 0 high, 1 normal, 2 low
+  std::string service_tier{};  ///< as the reply tells it: default, flex, priority; "": not asked
   std::string cache_salt{};
   std::vector<std::string> ignored_fields{};  ///< for the header x-ignored-fields
   json::object echoed_fields{};               ///< what /v1/responses repeats in its reply
@@ -88,7 +89,8 @@ struct RequestLimits {
   std::int64_t max_prompts = 32;  ///< of one completion request
   std::int64_t max_tokens = 0;    ///< 0: the context
   std::int64_t vocab_size = 0;
-  bool strict = false;  ///< an unknown field is an error
+  std::int64_t picture_pixels = 0;  ///< of the square that every picture becomes
+  bool strict = false;              ///< an unknown field is an error
 };
 
 }  // namespace cardloom::api

@@ -14,14 +14,15 @@ void begin_token(JsonWriter& json, const TokenText& token) {
   json.end_list();
 }
 
-std::string head_of(const ReplyIdentity& identity, std::string_view prefix,
-                    std::string_view object) {
+std::string head_of(const GenerationRequest& request, const ReplyIdentity& identity,
+                    std::string_view prefix, std::string_view object) {
   std::string out;
   JsonWriter json(out);
   json.begin_object();
   json.field("id", std::string(prefix) + identity.id_suffix).field("object", object);
   json.field("created", identity.created).field("model", identity.model);
   json.text_or_null("system_fingerprint", identity.fingerprint);
+  if (!request.service_tier.empty()) json.field("service_tier", request.service_tier);
   json.key("choices").begin_list();
   return out;
 }
@@ -82,18 +83,24 @@ void append_token_ids(JsonWriter& json, const std::vector<std::int32_t>& ids) {
   json.end_list();
 }
 
+void append_prompt_ids(JsonWriter& json, const std::vector<std::int32_t>& ids) {
+  if (!ids.empty()) append_token_ids(json.key("prompt_token_ids"), ids);
+}
+
 OpenAiFrame::OpenAiFrame(const GenerationRequest& request, const ReplyIdentity& identity,
                          std::string_view prefix, std::string_view chunk_object,
                          std::string_view body_object)
-    : chunk_head_("data: " + head_of(identity, prefix, chunk_object)),
-      body_head_(head_of(identity, prefix, body_object)),
+    : chunk_head_("data: " + head_of(request, identity, prefix, chunk_object)),
+      body_head_(head_of(request, identity, prefix, body_object)),
       include_usage_(request.include_usage),
       continuous_usage_(request.continuous_usage),
       return_progress_(request.return_progress) {}
 
-void OpenAiFrame::end_chunk(std::string& out, const std::optional<Usage>& so_far) const {
+void OpenAiFrame::end_chunk(std::string& out, const std::optional<Usage>& so_far,
+                            const std::vector<std::int32_t>& prompt_ids) const {
   JsonWriter json(out);
   json.end_list();
+  append_prompt_ids(json, prompt_ids);
   if (continuous_usage_ && so_far) {
     append_usage(json.key("usage"), *so_far);
   } else if (include_usage_) {
@@ -132,9 +139,11 @@ std::string OpenAiFrame::fail(const ApiError& error) {
   return "data: " + error_body(error, ErrorShape::kOpenAi, {}) + "\n\n";
 }
 
-void OpenAiFrame::end_body(std::string& out, const Usage& usage, const ReplyTimings& timings) {
+void OpenAiFrame::end_body(std::string& out, const Usage& usage, const ReplyTimings& timings,
+                           const std::vector<std::int32_t>& prompt_ids) {
   JsonWriter json(out);
   json.end_list();
+  append_prompt_ids(json, prompt_ids);
   append_usage(json.key("usage"), usage);
   append_timings(json.key("timings"), timings);
   json.end_object();

@@ -21,6 +21,8 @@ void append_timings(JsonWriter& json, const ReplyTimings& timings);
 void append_token_details(JsonWriter& json, const std::vector<TokenDetail>& details);
 /// Appends a list of numbers.
 void append_token_ids(JsonWriter& json, const std::vector<std::int32_t>& ids);
+/// Appends "prompt_token_ids", vLLM's name, if there are any.
+void append_prompt_ids(JsonWriter& json, const std::vector<std::int32_t>& ids);
 
 /// The frame that chunks and bodies of both OpenAI endpoints share: what every reply says of
 /// itself, usage, progress, the end of the stream.
@@ -33,7 +35,9 @@ class OpenAiFrame {
   /// Appends `data: {..., "choices": [`; then come the choices, then end_chunk.
   void begin_chunk(std::string& out) const { out += chunk_head_; }
   /// Usage: that of `so_far` if it was asked for in every chunk, null if in the last.
-  void end_chunk(std::string& out, const std::optional<Usage>& so_far) const;
+  /// `prompt_ids`: told in it, if there are any.
+  void end_chunk(std::string& out, const std::optional<Usage>& so_far,
+                 const std::vector<std::int32_t>& prompt_ids = {}) const;
 
   [[nodiscard]] std::string progress(const PromptProgress& progress) const;
   /// The chunk with usage and timings if it was asked for, and [DONE].
@@ -44,7 +48,8 @@ class OpenAiFrame {
 
   /// Likewise for a whole reply.
   [[nodiscard]] std::string begin_body() const { return body_head_; }
-  static void end_body(std::string& out, const Usage& usage, const ReplyTimings& timings);
+  static void end_body(std::string& out, const Usage& usage, const ReplyTimings& timings,
+                       const std::vector<std::int32_t>& prompt_ids = {});
 
  private:
   std::string chunk_head_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "cardloom/api/sampling_fields.h"
+
 namespace cardloom::api {
 namespace {
 
@@ -92,8 +94,9 @@ void read_openai_account_fields(ObjectReader& reader, GenerationRequest& request
   // One server has one cache, which finds a shared beginning without a hint.
   reader.accept({"user", "metadata", "safety_identifier", "prompt_cache_key",
                  "prompt_cache_retention", "prompt_cache_options"});
-  reader.ignore({"reasoning_effort", "reasoning", "verbosity", "service_tier", "prediction",
-                 "web_search_options", "moderation"});
+  read_service_tier(reader, request);
+  reader.ignore({"reasoning_effort", "reasoning", "verbosity", "prediction", "web_search_options",
+                 "moderation"});
 }
 
 }  // namespace cardloom::api

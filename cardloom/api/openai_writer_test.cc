@@ -134,6 +134,28 @@ TEST(ChatCompletionStream, EveryChoiceHasItsRole) {
             std::string(kChunkHead).size() - 11);
 }
 
+TEST(ChatCompletionStream, ThePromptsIdsComeOnceAndAtOnce) {
+  GenerationRequest request;
+  request.return_token_ids = true;
+  request.n = 2;
+  ReplyIdentity with_ids = identity();
+  with_ids.prompt_ids = {{5, 6}};
+  const auto writer = make_chat_completion_writer(request, with_ids);
+  const std::string bytes = writer->begin();
+  EXPECT_NE(bytes.find(R"(}],"prompt_token_ids":[5,6]})"), std::string::npos) << bytes;
+  EXPECT_EQ(bytes.find("prompt_token_ids"), bytes.rfind("prompt_token_ids"));
+  EXPECT_EQ(writer->end_choice(0, ReplyEnd::kStop, {}).find("prompt_token_ids"), std::string::npos);
+}
+
+TEST(ChatCompletionStream, TheServiceTierIsToldIfAskedFor) {
+  GenerationRequest request;
+  request.service_tier = "flex";
+  const auto writer = make_chat_completion_writer(request, identity());
+  const std::string head = R"("system_fingerprint":"fp_1","service_tier":"flex","choices":[)";
+  EXPECT_NE(writer->begin().find(head), std::string::npos);
+  EXPECT_NE(writer->body(std::vector<ReplyChoice>(1), {}, {}).find(head), std::string::npos);
+}
+
 TEST(ChatCompletionStream, ToolCallsComePieceByPiece) {
   const auto writer = make_chat_completion_writer({}, identity());
   ReplyDelta delta;
@@ -265,6 +287,29 @@ TEST(CompletionStream, LogprobsCountCharacters) {
                       R"("text_offset":[3])"),
             std::string::npos);
   EXPECT_NE(writer->delta(text_delta("x", 0), usage()).find("\"index\":0"), std::string::npos);
+}
+
+TEST(CompletionStream, EveryChoiceHasItsPromptsIdsOnce) {
+  GenerationRequest request;
+  request.return_token_ids = true;
+  request.prompts = {"a", "b"};
+  request.n = 2;
+  ReplyIdentity with_ids = identity();
+  with_ids.prompt_ids = {{5}, {6}};
+  const auto writer = make_completion_writer(request, with_ids);
+  for (std::int64_t choice = 0; choice < 4; ++choice) {
+    ReplyDelta delta;
+    delta.choice = choice;
+    delta.token_ids = {9};
+    const std::string ids = choice < 2 ? R"("prompt_token_ids":[5],"token_ids":[9])"
+                                       : R"("prompt_token_ids":[6],"token_ids":[9])";
+    EXPECT_NE(writer->delta(delta, {}).find(ids), std::string::npos);
+    EXPECT_EQ(writer->delta(delta, {}).find("prompt_token_ids"), std::string::npos);
+  }
+  const std::string body = writer->body(std::vector<ReplyChoice>(4), {}, {});
+  EXPECT_NE(body.find(R"("index":3,"text":"","logprobs":null,"prompt_token_ids":[6])"),
+            std::string::npos)
+      << body;
 }
 
 TEST(CompletionBody, EchoAndTokens) {

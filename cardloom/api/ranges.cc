@@ -29,6 +29,7 @@ constexpr IntegerRange kIntegerRanges[] = {
     {"logprobs", 0, 20, {}, "it counts the likeliest tokens to tell at each place"},
     {"seed", kMinSeed, kMaxSeed, {}, "-1 or no seed at all: the server draws one"},
     {"priority", 0, 2, 1, "0 is high, 1 normal, 2 low"},
+    {"max_pixels", 1, std::int64_t{1} << 40, {}, {}},
     {"token", 0, kMaxCount, {}, "it is a token's id"},
 };
 

@@ -86,6 +86,8 @@ TEST(Refusals, NumbersOfTheWrongKind) {
       {kChat, chat(R"("logprobs":3)"), 400, "logprobs", "", "must be true or false, is a number"},
       {kCompletion, completion(R"("logprobs":true)"), 400, "logprobs", "", "is a boolean"},
       {kCompletion, completion(R"("logprobs":21)"), 400, "logprobs", "", "from 0 to 20, is 21"},
+      {kChat, chat(R"("service_tier":"gold")"), 400, "service_tier", "unsupported_value", "flex"},
+      {kChat, chat(R"("service_tier":1)"), 400, "service_tier", "", "a string"},
       {kChat, chat(R"("priority":3)"), 400, "priority", "", "0 is high, 1 normal, 2 low"},
       {kChat, chat(R"("logit_bias":{"5":101})"), 400, "logit_bias.5", "", "from -100 to 100"},
       {kChat, chat(R"("logit_bias":{"5":"1"})"), 400, "logit_bias.5", "", "is a string"},
@@ -184,6 +186,10 @@ TEST(Refusals, EveryRangeIsKept) {
         if (error && error->param == name) return true;
       }
     }
+    // Of a picture, not of the request.
+    const std::optional<ApiError> error =
+        refused(kChat, picture(fmt::format(R"("url":"data:,x","{}":{})", name, number)), limits);
+    if (error && error->param.ends_with(name)) return true;
     return false;
   };
   int num_checked = 0;

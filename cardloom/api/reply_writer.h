@@ -88,6 +88,8 @@ struct ReplyIdentity {
   std::string model;
   std::int64_t created = 0;  ///< seconds since 1970
   std::string fingerprint;   ///< system_fingerprint
+  /// Of each prompt, a picture as its place repeated, if return_token_ids asks for them.
+  std::vector<std::vector<std::int32_t>> prompt_ids{};
 };
 
 /// Words one reply in one API's shape. Pure: every member returns the bytes to send. For a stream

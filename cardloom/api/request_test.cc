@@ -9,6 +9,7 @@
 #include "cardloom/api/api.h"
 #include "cardloom/api/ranges.h"
 #include "cardloom/api/small_requests.h"
+#include "cardloom/api/test_requests.h"
 
 namespace cardloom::api {
 namespace {
@@ -115,7 +116,9 @@ TEST(ChatRequest, OfTheOpenAiSdk) {
   EXPECT_TRUE(request.stream);
   EXPECT_TRUE(request.include_usage);
   EXPECT_FALSE(request.continuous_usage);
-  EXPECT_THAT(request.ignored_fields, ElementsAre("reasoning_effort", "service_tier"));
+  EXPECT_THAT(request.ignored_fields, ElementsAre("reasoning_effort"));
+  EXPECT_EQ(request.priority, 1);
+  EXPECT_EQ(request.service_tier, "default");
 }
 
 TEST(ChatRequest, ToolsThereAndBack) {
@@ -339,6 +342,58 @@ TEST(SmallRequests, Tokenize) {
   EXPECT_EQ(chat.request.pictures.size(), 1U);
   EXPECT_EQ(chat.request.tools.size(), 1U);
   EXPECT_FALSE(chat.add_special_tokens);
+}
+
+TEST(ServiceTier, IsAClassOfPriority) {
+  const auto read = [](const char* fields) {
+    return std::get<GenerationRequest>(parse_chat_completion(chat(fields), test_limits()));
+  };
+  EXPECT_EQ(read(R"("service_tier":"priority")").priority, 0);
+  EXPECT_EQ(read(R"("service_tier":"priority")").service_tier, "priority");
+  EXPECT_EQ(read(R"("service_tier":"flex")").priority, 2);
+  for (const char* normal : {"auto", "default", "scale"}) {
+    const GenerationRequest request = read(fmt::format(R"("service_tier":"{}")", normal).c_str());
+    EXPECT_EQ(request.priority, 1);
+    EXPECT_EQ(request.service_tier, "default");
+  }
+  EXPECT_EQ(read(R"("service_tier":null)").service_tier, "");
+  EXPECT_EQ(read(R"("service_tier":"flex","priority":0)").priority, 0);
+  const auto responses = std::get<GenerationRequest>(
+      parse_responses(R"({"input":"hi","service_tier":"flex"})", test_limits()));
+  EXPECT_EQ(responses.priority, 2);
+  EXPECT_EQ(responses.service_tier, "flex");
+}
+
+TEST(MaxPixels, IsAPromiseThatIsKeptOrRefused) {
+  RequestLimits limits = test_limits();
+  limits.picture_pixels = 1120 * 1120;
+  const auto body = [](int max_pixels) {
+    return picture(
+        fmt::format(R"("url":"data:image/png;base64,AAAA","max_pixels":{})", max_pixels));
+  };
+  const ParsedRequest enough = parse_chat_completion(body(1120 * 1120), limits);
+  ASSERT_TRUE(std::holds_alternative<GenerationRequest>(enough));
+  EXPECT_TRUE(std::get<GenerationRequest>(enough).ignored_fields.empty());
+  const ParsedRequest less = parse_chat_completion(body(1120 * 1120 - 1), limits);
+  ASSERT_TRUE(std::holds_alternative<ApiError>(less));
+  EXPECT_EQ(std::get<ApiError>(less).param, "messages[0].content[0].image_url.max_pixels");
+  EXPECT_EQ(std::get<ApiError>(less).code, "unsupported_value");
+  EXPECT_NE(std::get<ApiError>(less).message.find("1254400"), std::string::npos);
+  EXPECT_TRUE(std::holds_alternative<ApiError>(parse_chat_completion(body(0), limits)));
+}
+
+TEST(SmallRequests, Render) {
+  RenderReply reply;
+  reply.prompt = "<|user|>\n\xff\"";
+  reply.tokens = {7, 8, 9, 10};
+  reply.images = {{.token_index = 1, .offset = 1, .length = 18}};
+  reply.count = 19;
+  reply.image_tokens = 18;
+  reply.context_tokens = 8192;
+  EXPECT_EQ(render_body(reply),
+            "{\"prompt\":\"<|user|>\\n\xef\xbf\xbd\\\"\",\"token_ids\":[7,8,9,10],"
+            "\"images\":[{\"token_index\":1,\"offset\":1,\"length\":18}],\"count\":19,"
+            "\"image_tokens\":18,\"max_model_len\":8192}");
 }
 
 TEST(SmallRequests, Detokenize) {

@@ -70,7 +70,9 @@ class InputReader {
     } else if (type == "item_reference") {
       refuse(path,
              fmt::format("{} is an item_reference, but this server keeps nothing between requests: "
-                         "send the item itself, as clients do if told \"store\": false",
+                         "send the item itself. Clients do that if told not to rely on the "
+                         "server's store: \"store\": false, in Vercel's AI SDK "
+                         "providerOptions: {{ openai: {{ store: false }} }}",
                          path),
              "unsupported_item");
     } else {
@@ -380,9 +382,10 @@ ParsedRequest parse_responses(std::string_view body, const RequestLimits& limits
     read_numbers(reader, limits, request);
     read_metadata(reader, request);
     read_stream(reader, request);
+    read_service_tier(reader, request);
     read_extensions(reader, request);
     if (const auto user = reader.string("user")) request.echoed_fields["user"] = *user;
-    reader.accept({"service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_options",
+    reader.accept({"safety_identifier", "prompt_cache_key", "prompt_cache_options",
                    "prompt_cache_retention", "max_tool_calls"});
     reader.ignore({"reasoning", "moderation", "context_management"});
   });

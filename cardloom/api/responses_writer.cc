@@ -76,6 +76,7 @@ class ResponsesWriter final : public ReplyWriter {
  public:
   ResponsesWriter(const GenerationRequest& request, ReplyIdentity identity)
       : identity_(std::move(identity)),
+        service_tier_(request.service_tier.empty() ? "default" : request.service_tier),
         echo_(echo(request.echoed_fields)),
         item_ids_(make_id_source(identity_.id_suffix)) {}
 
@@ -181,7 +182,7 @@ class ResponsesWriter final : public ReplyWriter {
       json.field("message", error->message).end_object();
     }
     json.field("model", identity_.model).key("output").raw("[" + output_ + "]");
-    json.null_field("previous_response_id").field("service_tier", "default");
+    json.null_field("previous_response_id").field("service_tier", service_tier_);
     json.field("store", false).field("truncation", "disabled").raw(echo_);
   }
 
@@ -317,6 +318,7 @@ class ResponsesWriter final : public ReplyWriter {
   }
 
   ReplyIdentity identity_;
+  std::string service_tier_;
   std::string echo_;
   IdSource item_ids_;
   std::int64_t sequence_number_ = 0;

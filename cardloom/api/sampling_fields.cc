@@ -184,8 +184,24 @@ std::vector<std::int32_t> read_token_ids(const json::array& list, const std::str
   return ids;
 }
 
+void read_service_tier(ObjectReader& reader, GenerationRequest& request) {
+  const std::optional<std::string_view> tier = reader.string("service_tier");
+  if (!tier) return;
+  const std::string path = reader.path_of("service_tier");
+  if (*tier == "priority") {
+    request.priority = 0;
+  } else if (*tier == "flex") {
+    request.priority = 2;
+  } else if (*tier != "auto" && *tier != "default" && *tier != "scale") {
+    refuse(path,
+           fmt::format("{} must be auto, default, flex or priority, is {}", path, quoted(*tier)),
+           "unsupported_value");
+  }
+  request.service_tier = request.priority == 1 ? "default" : *tier;
+}
+
 void read_extensions(ObjectReader& reader, GenerationRequest& request) {
-  request.priority = static_cast<int>(reader.integer("priority").value_or(1));
+  request.priority = static_cast<int>(reader.integer("priority").value_or(request.priority));
   request.return_token_ids = reader.boolean("return_token_ids").value_or(false);
   request.return_progress = reader.boolean("return_progress").value_or(false);
   if (const std::optional<std::string_view> salt = reader.string("cache_salt")) {

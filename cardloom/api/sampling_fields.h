@@ -34,6 +34,10 @@ void read_num_choices(ObjectReader& reader, const RequestLimits& limits,
                                                        const std::string& path,
                                                        const RequestLimits& limits);
 
+/// OpenAI's service_tier: priority and flex are our classes of priority, all else is the normal
+/// one. Before read_extensions, whose `priority` outweighs it.
+void read_service_tier(ObjectReader& reader, GenerationRequest& request);
+
 /// priority, cache_salt, return_token_ids, return_progress.
 void read_extensions(ObjectReader& reader, GenerationRequest& request);
 

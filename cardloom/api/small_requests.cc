@@ -78,6 +78,22 @@ std::string tokenize_body(const TokenizeReply& reply, bool with_strings) {
   return out;
 }
 
+std::string render_body(const RenderReply& reply) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().field("prompt", replace_invalid_utf8(reply.prompt));
+  json.key("token_ids").begin_list();
+  for (const std::int32_t id : reply.tokens) json.integer(id);
+  json.end_list().key("images").begin_list();
+  for (const RenderReply::Image& image : reply.images) {
+    json.begin_object().field("token_index", image.token_index).field("offset", image.offset);
+    json.field("length", image.length).end_object();
+  }
+  json.end_list().field("count", reply.count).field("image_tokens", reply.image_tokens);
+  json.field("max_model_len", reply.context_tokens).end_object();
+  return out;
+}
+
 std::variant<DetokenizeRequest, ApiError> parse_detokenize(std::string_view body,
                                                            const RequestLimits& limits) {
   DetokenizeRequest answer;

@@ -9,7 +9,7 @@
 #include "cardloom/api/api_error.h"
 #include "cardloom/api/generation_request.h"
 
-/// The endpoints that generate nothing: /tokenize, /detokenize, /v1/models.
+/// The endpoints that generate nothing: /tokenize, /detokenize, /apply-template, /v1/models.
 namespace cardloom::api {
 
 /// POST /tokenize: the ids of a text or of a whole chat, its pictures counted.
@@ -32,6 +32,23 @@ struct TokenizeReply {
   std::int64_t context_tokens = 0;         ///< the model's limit
 };
 [[nodiscard]] std::string tokenize_body(const TokenizeReply& reply, bool with_strings);
+
+/// What POST /v1/chat/completions/render, and /apply-template, answer to a chat's request: what the
+/// model would see.
+struct RenderReply {
+  std::string prompt;                ///< special tokens by their spellings
+  std::vector<std::int32_t> tokens;  ///< a picture is three: its begin, a place, its end
+  struct Image {
+    std::int64_t token_index = 0;  ///< of its first token, in `tokens`
+    std::int64_t offset = 0;       ///< of its first row, where pictures count with all of theirs
+    std::int64_t length = 0;       ///< its rows
+  };
+  std::vector<Image> images;
+  std::int64_t count = 0;           ///< rows of the prompt
+  std::int64_t image_tokens = 0;    ///< of these
+  std::int64_t context_tokens = 0;  ///< the model's limit
+};
+[[nodiscard]] std::string render_body(const RenderReply& reply);
 
 /// POST /detokenize {"tokens": [...]}.
 struct DetokenizeRequest {

@@ -290,7 +290,7 @@ void EngineLoop::Impl::report(const StepReport& step) {
       told.pictures_encoded = entry->second.pictures_encoded;
       told.rows_cached = entry->second.rows_cached;
     }
-    if (event.finish != FinishReason::kNone) told.times = engine_->times(event.sequence_id);
+    told.times = engine_->times(event.sequence_id);
     news_.events.push_back(std::move(told));
   }
   for (const SequenceEvent& event : step.events) progress.erase(event.sequence_id);

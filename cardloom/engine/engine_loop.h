@@ -17,7 +17,9 @@ struct LoopEvent {
   SequenceEvent event;
   std::int64_t pictures_encoded = 0;  ///< of the sequence, so far
   std::int64_t rows_cached = 0;       ///< of its prompt, so far: computed or found in the cache
-  SequenceTimes times{};              ///< complete if event.finish is set
+  /// With every token and end: a listener may end a sequence at any token. Complete if
+  /// event.finish is set.
+  SequenceTimes times{};
 };
 
 /// Told what became of sequences; one listener may serve many. Called on the engine's thread once a

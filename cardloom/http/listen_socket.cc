@@ -12,6 +12,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "cardloom/http/port_holder.h"
+
 namespace cardloom::http {
 namespace {
 
@@ -55,8 +57,11 @@ Result<Address> parse_address(const std::string& host, std::uint16_t port) {
 Error cannot_listen(int code, const std::string& host, std::uint16_t port) {
   const std::string detail = reason(code);
   if (code == EADDRINUSE) {
+    const std::string holder = port_holder(port);
     return make_error(ErrorCode::kUnavailable,
-                      fmt::format("port {} of {} is taken by another program", port, host), detail,
+                      fmt::format("port {} of {} is taken by {}", port, host,
+                                  holder.empty() ? "another program" : holder),
+                      detail,
                       fmt::format("choose another port (0: any free one), or see who has it: "
                                   "ss -ltnp 'sport = :{}'",
                                   port));
@@ -68,7 +73,7 @@ Error cannot_listen(int code, const std::string& host, std::uint16_t port) {
   }
   if (code == EACCES || code == EPERM) {
     return make_error(
-        ErrorCode::kInvalidArgument,
+        ErrorCode::kUnavailable,
         fmt::format("this user may not listen on port {} of {}", port, host), detail,
         "choose a port from 1024 on, or allow it: setcap cap_net_bind_service=+ep on the program");
   }

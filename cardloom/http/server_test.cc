@@ -1,7 +1,9 @@
 // The life of a server: start, limits of time and number, drain, stop.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -32,6 +34,9 @@ TEST(Start, ErrorsAreNamed) {
   const Error taken = start_error(options);
   EXPECT_EQ(taken.code, ErrorCode::kUnavailable);
   EXPECT_NE(taken.message.find("port " + std::to_string(options.port)), std::string::npos);
+  // It is this program itself.
+  EXPECT_NE(taken.message.find(fmt::format("(process {})", getpid())), std::string::npos)
+      << taken.message;
   EXPECT_NE(taken.remedy.find("ss -ltnp"), std::string::npos);
 
   options.port = 0;

@@ -74,12 +74,25 @@ const char* method_label(std::string_view method) {
   return "other";
 }
 
+ApiError key_is_busy(std::int64_t limit) {
+  ApiError error = make_api_error(
+      429, "rate_limit_error", "rate_limit_exceeded",
+      fmt::format("{} requests of this API key are under way, as many as may be (--max-per-key): "
+                  "try again when one has ended",
+                  limit));
+  error.headers = {{"retry-after", "1"}, {"retry-after-ms", "1000"}};
+  return error;
+}
+
 /// Counts an answer when it is complete.
 class CountedExchange : public http::Exchange,
                         public std::enable_shared_from_this<CountedExchange> {
  public:
-  CountedExchange(std::shared_ptr<http::Exchange> inner, Metrics& metrics, const char* handler)
-      : inner_(std::move(inner)), metrics_(metrics), handler_(handler) {}
+  /// `place`: of the request in its key's quota, given back before the client can know of the end
+  /// and come again.
+  CountedExchange(std::shared_ptr<http::Exchange> inner, Metrics& metrics, const char* handler,
+                  std::shared_ptr<void> place)
+      : inner_(std::move(inner)), metrics_(metrics), handler_(handler), place_(std::move(place)) {}
 
   [[nodiscard]] const http::RequestHead& head() const override { return inner_->head(); }
   [[nodiscard]] std::string& body() override { return inner_->body(); }
@@ -112,6 +125,7 @@ class CountedExchange : public http::Exchange,
  private:
   void count(int status) {
     if (is_counted_.exchange(true)) return;
+    place_.reset();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
     metrics_.observe_http(handler_, method_label(inner_->head().method), status, seconds);
   }
@@ -119,10 +133,28 @@ class CountedExchange : public http::Exchange,
   std::shared_ptr<http::Exchange> inner_;
   Metrics& metrics_;
   const char* handler_;
+  std::shared_ptr<void> place_;
   int status_ = 200;
   std::atomic<bool> is_counted_ = false;
   Clock::time_point begin_ = Clock::now();
 };
+
+/// What to do about a path that is not there. Some are other servers', and asked for by name.
+const char* instead_of(std::string_view path) {
+  const auto names = [path](std::string_view word) { return path.find(word) != path.npos; };
+  if (names("embed") || names("rerank") || names("/score") || names("pooling")) {
+    return "this model answers in words; it makes no embeddings and no scores";
+  }
+  if (names("/audio")) return "this model neither hears nor speaks: it reads text and pictures";
+  if (names("/images")) return "this model sees pictures but draws none";
+  if (names("/responses/")) return "nothing is stored, so there is no response to come back to";
+  if (names("/files") || names("/batches") || names("/assistants") || names("/threads")) {
+    return "this server keeps nothing between requests";
+  }
+  if (path.starts_with("/api/"))
+    return "it is Ollama's; OpenAI's clients find /v1/chat/completions";
+  return "POST /v1/chat/completions, GET /v1/models and others are";
+}
 
 bool is_json(const http::RequestHead& head) {
   return http::find_header(head.headers, "content-type").starts_with("application/json");
@@ -133,7 +165,8 @@ bool is_json(const http::RequestHead& head) {
 ApiServer::ApiServer(ApiServerOptions options, std::unique_ptr<http::ApiKeys> keys)
     : options_(std::move(options)),
       keys_(std::move(keys)),
-      metrics_(options_.metrics_vllm_names, options_.model_id) {}
+      metrics_(options_.metrics_vllm_names, options_.model_id),
+      quota_(std::make_shared<KeyQuota>(options_.max_per_key)) {}
 
 Result<std::unique_ptr<ApiServer>> ApiServer::start(ApiServerOptions options,
                                                     std::unique_ptr<http::ApiKeys> keys) {
@@ -170,6 +203,9 @@ void ApiServer::serve(const ServedModel& model) {
   model_ = model;
   model_->metrics = &metrics_;
   options_.limits.vocab_size = model.tokenizer->vocab_size();
+  if (const auto& vision = model.config->vision) {
+    options_.limits.picture_pixels = vision->image_size * vision->image_size;
+  }
   cards_ = std::make_unique<CardsFeed>(*model_);
   state_ = ServerState::kReady;
 }
@@ -212,10 +248,9 @@ http::Admission ApiServer::admit(const http::RequestHead& head) {
   };
   if (const auto error = gate(head, route)) return refuse(*error);
   if (route == nullptr) {
-    return refuse(make_api_error(404, "invalid_request_error", "unknown_url",
-                                 fmt::format("there is no {} here: POST /v1/chat/completions, GET "
-                                             "/v1/models and others are",
-                                             head.path.substr(0, 100))));
+    return refuse(make_api_error(
+        404, "invalid_request_error", "unknown_url",
+        fmt::format("there is no {} here: {}", head.path.substr(0, 100), instead_of(head.path))));
   }
   if (!method_fits) {
     ApiError error = make_api_error(
@@ -258,7 +293,17 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   if (exchange->head().path.size() > pattern.size()) {
     call.path_tail = exchange->head().path.substr(pattern.size());
   }
-  call.exchange = std::make_shared<CountedExchange>(std::move(exchange), metrics_, route->name);
+  // Who looks at health, metrics or the cards takes nothing from others.
+  const bool is_work = route->needs_model && std::string_view(route->method) == "POST";
+  std::shared_ptr<void> place = quota_->try_enter(is_work ? call.key_name : std::string());
+  const bool is_busy = place == nullptr;
+  call.exchange = std::make_shared<CountedExchange>(std::move(exchange), metrics_, route->name,
+                                                    std::move(place));
+  if (is_busy) {
+    metrics_.observe_rejection("rate_limit_exceeded");
+    return respond_error(*call.exchange, key_is_busy(quota_->limit()), route->shape,
+                         call.request_id);
+  }
   route->handle(*this, std::move(call));
 }
 

@@ -14,10 +14,12 @@
 #include <vector>
 
 #include "cardloom/api/api.h"
+#include "cardloom/base/json.h"
 #include "cardloom/http/api_keys.h"
 #include "cardloom/http/http_server.h"
 #include "cardloom/server/cards_feed.h"
 #include "cardloom/server/generation.h"
+#include "cardloom/server/key_quota.h"
 #include "cardloom/server/metrics.h"
 #include "cardloom/server/picture_budget.h"
 #include "cardloom/server/served_model.h"
@@ -31,14 +33,16 @@ struct ApiServerOptions {
   std::int64_t max_body_bytes = 64 << 20;
   int task_threads = 2;
   std::int64_t max_queue = 256;  ///< requests that wait for a task thread, and for the engine
+  std::int64_t max_per_key = 0;  ///< requests of one API key under way; 0: any number
   std::int64_t max_pending_images = 64;    ///< of all requests: each keeps its pixels to its end
   std::vector<std::string> allowed_hosts;  ///< Host names beside those of loopback
   bool metrics_vllm_names = false;
   std::chrono::seconds ping_interval{15};
   std::string version;
   std::string model_id;
-  std::int64_t max_image_pixels = 0;  ///< for /props, as the next
+  std::int64_t max_image_pixels = 0;  ///< for /props, as the next two
   std::int64_t max_total_pixels = 0;
+  json::object settings{};  ///< the options' values, without secrets
 };
 
 enum class ServerState { kLoading, kReady, kDraining };
@@ -87,6 +91,7 @@ class ApiServer {
   ApiServerOptions options_;
   std::unique_ptr<http::ApiKeys> keys_;
   Metrics metrics_;
+  std::shared_ptr<KeyQuota> quota_;
   std::atomic<ServerState> state_ = ServerState::kLoading;
   std::optional<ServedModel> model_;  ///< set before state_ leaves kLoading, then constant
   std::unique_ptr<http::Server> http_;

@@ -48,6 +48,19 @@ Prompt clone(const Prompt& prompt) {
   return copy;
 }
 
+/// A prompt's ids as clients know them: of a picture its begin, places, its end. (The model's rows
+/// of a picture have no ids of their own.)
+std::vector<std::int32_t> told_ids(const ServedModel& model, const Prompt& prompt) {
+  std::vector<std::int32_t> ids = prompt.token_ids;
+  const std::int32_t place = model.tokenizer->special_id("<|endoftext|>").value_or(0);
+  const std::int32_t end = model.tokenizer->special_id("<|end_of_image|>").value_or(place);
+  for (const ImageSpan& span : prompt.image_spans) {
+    std::fill(ids.begin() + span.begin + 1, ids.begin() + span.end, place);
+    ids[static_cast<std::size_t>(span.end - 1)] = end;
+  }
+  return ids;
+}
+
 /// Sequences with the same salt share what is cached; 0 if there is none. A strong hash: with a
 /// weak one, whoever chooses a salt could meet the number of another key's and probe what it has
 /// asked.
@@ -99,6 +112,7 @@ Generation::Generation(GenerationHome home, std::shared_ptr<http::Exchange> exch
       arrived_(arrived) {
   for (const Prompt& prompt : prepared_.prompts) {
     prompt_rows_ += static_cast<std::int64_t>(prompt.token_ids.size());
+    if (prepared_.request.return_token_ids) prompt_ids_.push_back(told_ids(*home_.model, prompt));
   }
 }
 
@@ -145,7 +159,8 @@ Result<std::uint64_t> Generation::submit(std::size_t index) {
   sequence.prompt =
       is_last_use ? std::move(prepared_.prompts[prompt]) : clone(prepared_.prompts[prompt]);
   sequence.sampling = request.sampling;
-  sequence.sampling.seed = seed_of_choice(request.sampling.seed, index);
+  sequence.sampling.seed =
+      seed_of_choice(request.sampling.seed, index % static_cast<std::size_t>(request.n));
   sequence.max_tokens = request.max_tokens;
   sequence.min_tokens = request.min_tokens;
   if (!request.ignore_eos) sequence.stop_ids = home_.model->stop_ids;
@@ -175,7 +190,8 @@ void Generation::begin_reply() {
                               .created = std::chrono::duration_cast<std::chrono::seconds>(
                                              std::chrono::system_clock::now().time_since_epoch())
                                              .count(),
-                              .fingerprint = home_.model->fingerprint};
+                              .fingerprint = home_.model->fingerprint,
+                              .prompt_ids = std::move(prompt_ids_)};
   writer_ = shape_.make_writer(prepared_.request, std::move(identity));
   if (prepared_.request.stream) {
     http::Headers head = headers("text/event-stream");
@@ -201,16 +217,17 @@ void Generation::on_event(const LoopEvent& event) {
   Choice& choice = choice_of(event.event.sequence_id);
   if (choice.is_done) return;  // tokens that came after a stop string
   if (event.event.finish == FinishReason::kError) return fail(api::api_error_of(event.event.error));
+  if (event.event.token_id >= 0 || event.event.finish != FinishReason::kNone) {
+    choice.times = event.times;
+  }
   if (event.event.token_id >= 0) {
     take_token(choice, event.event);
   } else if (event.event.finish == FinishReason::kNone) {
     report_progress(choice, event);
   }
   if (choice.is_done || event.event.finish == FinishReason::kNone) return;
-  finish_choice(
-      choice,
-      event.event.finish == FinishReason::kLength ? api::ReplyEnd::kLength : api::ReplyEnd::kStop,
-      event.times);
+  finish_choice(choice, event.event.finish == FinishReason::kLength ? api::ReplyEnd::kLength
+                                                                    : api::ReplyEnd::kStop);
 }
 
 void Generation::take_token(Choice& choice, const SequenceEvent& event) {
@@ -231,7 +248,7 @@ void Generation::take_token(Choice& choice, const SequenceEvent& event) {
   show(choice, choice.text.append(event.token_id));
 }
 
-void Generation::show(Choice& choice, const OutputPiece& piece) {
+void Generation::tell(Choice& choice, const OutputPiece& piece) {
   for (std::int64_t index = 0; index < piece.num_tokens && !choice.ids.empty(); ++index) {
     if (prepared_.request.return_token_ids) choice.delta.token_ids.push_back(choice.ids.front());
     choice.ids.pop_front();
@@ -240,11 +257,15 @@ void Generation::show(Choice& choice, const OutputPiece& piece) {
     choice.details.pop_front();
   }
   if (!piece.text.empty()) take_text(choice, piece.text);
+}
+
+void Generation::show(Choice& choice, const OutputPiece& piece) {
+  tell(choice, piece);
   const bool calls_complete = choice.calls && choice.calls->is_complete();
   if (!piece.stopped && !calls_complete) return;
   choice.whole.stop_sequence = piece.stop;
   home_.model->engine->cancel(choice.sequence_id);
-  finish_choice(choice, api::ReplyEnd::kStop, choice.times);
+  finish_choice(choice, api::ReplyEnd::kStop);
 }
 
 void Generation::take_text(Choice& choice, const std::string& text) {
@@ -305,14 +326,13 @@ void Generation::append_to(api::ReplyChoice& whole, const api::ReplyDelta& delta
   whole.token_ids.insert(whole.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
 }
 
-void Generation::finish_choice(Choice& choice, api::ReplyEnd end, const SequenceTimes& times) {
+void Generation::finish_choice(Choice& choice, api::ReplyEnd end) {
   choice.is_done = true;  // first: the last piece must not finish it again
-  choice.times = times;
   home_.delivery->remove(choice.sequence_id);
   if (choice.whole.stop_sequence.empty()) {
     const OutputPiece rest = choice.text.finish();
     choice.whole.stop_sequence = rest.stop;
-    if (!rest.text.empty()) take_text(choice, rest.text);
+    tell(choice, rest);
   }
   if (choice.calls) {
     take_calls(choice, choice.calls->finish());

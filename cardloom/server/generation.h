@@ -59,12 +59,13 @@ class Generation : public Receiver, public std::enable_shared_from_this<Generati
   void begin_reply();
   Choice& choice_of(std::uint64_t sequence_id);
   void take_token(Choice& choice, const SequenceEvent& event);
+  void tell(Choice& choice, const OutputPiece& piece);
   void show(Choice& choice, const OutputPiece& piece);
   void take_text(Choice& choice, const std::string& text);
   void take_calls(Choice& choice, api::ToolCallParser::Piece piece);
   void take_logprobs(Choice& choice, const TokenLogprobs& logprobs);
   static void append_to(api::ReplyChoice& whole, const api::ReplyDelta& delta);
-  void finish_choice(Choice& choice, api::ReplyEnd end, const SequenceTimes& times);
+  void finish_choice(Choice& choice, api::ReplyEnd end);
   void finish_reply();
   void flush_delta(Choice& choice);
   void report_progress(Choice& choice, const LoopEvent& event);
@@ -86,6 +87,7 @@ class Generation : public Receiver, public std::enable_shared_from_this<Generati
   std::vector<std::unique_ptr<Choice>> choices_;
   std::size_t num_done_ = 0;
   std::int64_t prompt_rows_ = 0;
+  std::vector<std::vector<std::int32_t>> prompt_ids_;  ///< if asked for; until the reply begins
   std::optional<Clock::time_point> first_token_;
   Clock::time_point last_token_{};
   Clock::time_point last_write_{};

@@ -16,6 +16,7 @@ struct Handlers {
   static void messages(ApiServer& server, Call call);
   static void count_tokens(ApiServer& server, Call call);
   static void tokenize(ApiServer& server, Call call);
+  static void render(ApiServer& server, Call call);
   static void detokenize(ApiServer& server, Call call);
 
   static void models(ApiServer& server, Call call);

@@ -173,11 +173,27 @@ void Handlers::tokenize(ApiServer& server, Call call) {
                                .context_tokens = model.engine->context_tokens()};
       for (const std::int32_t id : reply.tokens) {
         if (!request.return_token_strings) break;
-        reply.token_strings.emplace_back(model.tokenizer->token_bytes(id));
+        reply.token_strings.emplace_back(spelling_of(*model.tokenizer, id));
       }
       return api::tokenize_body(reply, request.return_token_strings);
     };
     respond_on_io<std::string>(call, ErrorShape::kOpenAi, tokenize(),
+                               [call](std::string body) { respond_json(call, std::move(body)); });
+  });
+}
+
+void Handlers::render(ApiServer& server, Call call) {
+  post_task(server, call, ErrorShape::kOpenAi, [&server, call] {
+    auto render = [&]() -> std::variant<std::string, ApiError> {
+      auto parsed = api::parse_chat_completion(call.exchange->body(), server.options_.limits);
+      if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+      auto& request = std::get<api::GenerationRequest>(parsed);
+      if (auto error = check_model(*server.model(), request.model)) return *std::move(error);
+      const auto rendered = render_prompt(*server.model(), std::move(request));
+      if (const auto* error = std::get_if<ApiError>(&rendered)) return *error;
+      return api::render_body(std::get<api::RenderReply>(rendered));
+    };
+    respond_on_io<std::string>(call, ErrorShape::kOpenAi, render(),
                                [call](std::string body) { respond_json(call, std::move(body)); });
   });
 }

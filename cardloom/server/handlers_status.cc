@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "cardloom/api/request_json.h"
 #include "cardloom/api/small_requests.h"
 #include "cardloom/base/json.h"
 #include "cardloom/server/handlers.h"
@@ -114,6 +115,7 @@ void Handlers::props(ApiServer& server, Call call) {
     props["kv_cache"] = model.cards.kv_cache;
   }
   const api::RequestLimits& limits = options.limits;
+  props["settings"] = options.settings;
   props["limits"] = json::object{{"max_images", limits.max_images},
                                  {"max_image_bytes", limits.max_image_bytes},
                                  {"max_image_pixels", options.max_image_pixels},
@@ -125,9 +127,16 @@ void Handlers::props(ApiServer& server, Call call) {
                                  {"max_stop", limits.max_stop},
                                  {"max_stop_bytes", limits.max_stop_bytes},
                                  {"max_n", limits.max_n},
+                                 {"max_prompts", limits.max_prompts},
+                                 {"max_tokens", limits.max_tokens},
+                                 {"max_json_depth", api::kMaxJsonDepth},
+                                 {"max_schema_states", GrammarLimits().max_states},
                                  {"max_queue", options.max_queue},
+                                 {"max_per_key", options.max_per_key},
+                                 {"max_pending_images", options.max_pending_images},
                                  {"max_connections", options.http.max_connections},
-                                 {"max_header_bytes", options.http.max_header_bytes}};
+                                 {"max_header_bytes", options.http.max_header_bytes},
+                                 {"max_headers", options.http.max_headers}};
   respond_json(call, json::serialize(props));
 }
 

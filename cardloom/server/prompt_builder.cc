@@ -17,6 +17,9 @@ namespace {
 using api::ApiError;
 using Clock = std::chrono::steady_clock;
 
+/// Begin, a place, end: as text they are three, as rows image_rows().
+constexpr std::int64_t kIdsPerPicture = 3;
+
 /// How this file's functions say no to each other; prepare_request and count_tokens catch it.
 struct Refused {
   ApiError error;
@@ -127,10 +130,9 @@ std::vector<std::int32_t> ids_of_text(const ServedModel& model, const std::strin
   return ids;
 }
 
-std::int64_t rows_of(const ServedModel& model, const TokenizedChat& chat) {
-  constexpr std::int64_t kIdsPerPicture = 3;
-  return static_cast<std::int64_t>(chat.ids.size()) +
-         static_cast<std::int64_t>(chat.images.size()) * (model.image_rows() - kIdsPerPicture);
+std::int64_t rows_of(const ServedModel& model, std::size_t num_ids, std::size_t num_images) {
+  return static_cast<std::int64_t>(num_ids) +
+         static_cast<std::int64_t>(num_images) * (model.image_rows() - kIdsPerPicture);
 }
 
 /// Before pictures are fetched: a conversation that cannot fit costs nobody anything.
@@ -184,7 +186,8 @@ void prepare_chat(const ServedModel& model, PreparedRequest& prepared) {
   const TokenizedChat chat = tokenize(model, request);
   prepared.num_images = static_cast<std::int64_t>(chat.images.size());
   prepared.image_rows = prepared.num_images * model.image_rows();
-  require_context(model, request, rows_of(model, chat), prepared.image_rows);
+  require_context(model, request, rows_of(model, chat.ids.size(), chat.images.size()),
+                  prepared.image_rows);
   std::vector<Tensor> pixels;
   std::int64_t pixels_left = model.max_total_pixels;
   for (const ImagePlace& place : chat.images) {
@@ -276,14 +279,43 @@ std::variant<TokenCount, ApiError> count_tokens(const ServedModel& model,
       chat.ids = std::get<std::vector<std::int32_t>>(request.prompts.front());
     }
     const auto num_images = static_cast<std::int64_t>(chat.images.size());
-    return TokenCount{.ids = chat.ids,
-                      .rows = rows_of(model, chat),
-                      .image_rows = num_images * model.image_rows()};
+    TokenCount count{.ids = std::move(chat.ids),
+                     .rows = 0,
+                     .image_rows = num_images * model.image_rows(),
+                     .images = {}};
+    count.rows = rows_of(model, count.ids.size(), chat.images.size());
+    for (const ImagePlace& place : chat.images) count.images.push_back(place.begin_of_image_index);
+    return count;
   } catch (const Refused& refused) {
     return refused.error;
   } catch (const Exception& failure) {
     return api::api_error_of(failure.error());
   }
+}
+
+std::variant<api::RenderReply, ApiError> render_prompt(const ServedModel& model,
+                                                       api::GenerationRequest request) {
+  auto counted = count_tokens(model, std::move(request));
+  if (auto* error = std::get_if<ApiError>(&counted)) return std::move(*error);
+  auto& count = std::get<TokenCount>(counted);
+  api::RenderReply reply{.prompt = {},
+                         .tokens = std::move(count.ids),
+                         .images = {},
+                         .count = count.rows,
+                         .image_tokens = count.image_rows,
+                         .context_tokens = model.engine->context_tokens()};
+  for (const std::int32_t id : reply.tokens) reply.prompt += spelling_of(*model.tokenizer, id);
+  for (const std::int64_t index : count.images) {
+    const auto earlier = static_cast<std::int64_t>(reply.images.size());
+    reply.images.push_back({.token_index = index,
+                            .offset = index + earlier * (model.image_rows() - kIdsPerPicture),
+                            .length = model.image_rows()});
+  }
+  return reply;
+}
+
+std::string_view spelling_of(const Tokenizer& tokenizer, std::int32_t id) {
+  return tokenizer.is_special(id) ? tokenizer.special_spelling(id) : tokenizer.token_bytes(id);
 }
 
 }  // namespace cardloom::server

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cardloom/api/api.h"
+#include "cardloom/api/small_requests.h"
 #include "cardloom/server/served_model.h"
 
 namespace cardloom::server {
@@ -36,9 +37,17 @@ struct TokenCount {
   std::vector<std::int32_t> ids;  ///< pictures as their three ids
   std::int64_t rows = 0;          ///< pictures with all of their rows
   std::int64_t image_rows = 0;
+  std::vector<std::int64_t> images;  ///< where each picture's three ids begin
 };
 [[nodiscard]] std::variant<TokenCount, api::ApiError> count_tokens(const ServedModel& model,
                                                                    api::GenerationRequest request,
                                                                    bool add_special_tokens = true);
+
+/// What the model would see of a chat's request; pictures are neither fetched nor looked at.
+[[nodiscard]] std::variant<api::RenderReply, api::ApiError> render_prompt(
+    const ServedModel& model, api::GenerationRequest request);
+
+/// A token's bytes, a special one's spelling.
+[[nodiscard]] std::string_view spelling_of(const Tokenizer& tokenizer, std::int32_t id);
 
 }  // namespace cardloom::server

@@ -14,6 +14,9 @@ using api::ErrorShape;
 constexpr std::array kRoutes = {
     Route{"POST", "/v1/chat/completions", "chat_completions", false, true, ErrorShape::kOpenAi,
           &Handlers::chat_completions},
+    Route{"POST", "/v1/chat/completions/render", "render", false, true, ErrorShape::kOpenAi,
+          &Handlers::render},
+    Route{"POST", "/apply-template", "render", false, true, ErrorShape::kOpenAi, &Handlers::render},
     Route{"POST", "/v1/completions", "completions", false, true, ErrorShape::kOpenAi,
           &Handlers::completions},
     Route{"POST", "/v1/responses", "responses", false, true, ErrorShape::kOpenAi,

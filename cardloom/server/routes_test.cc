@@ -19,6 +19,8 @@ std::string route(std::string_view method, std::string_view path) {
 TEST(Routes, FindWhatThereIs) {
   EXPECT_EQ(route("POST", "/v1/chat/completions"), "chat_completions");
   EXPECT_EQ(route("GET", "/v1/chat/completions"), "other method");
+  EXPECT_EQ(route("POST", "/v1/chat/completions/render"), "render");
+  EXPECT_EQ(route("POST", "/apply-template"), "render");
   EXPECT_EQ(route("GET", "/v1/models"), "models");
   EXPECT_EQ(route("GET", "/v1/models/glm-4v-9b"), "model");
   EXPECT_EQ(route("HEAD", "/health/live"), "health_live");
@@ -49,8 +51,8 @@ TEST(Routes, NeedAKeyUnlessTheyShowNothing) {
     EXPECT_FALSE(found->is_open) << path;
   }
   for (const char* path :
-       {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",
-        "/v1/messages/count_tokens", "/tokenize", "/detokenize"}) {
+       {"/v1/chat/completions", "/v1/chat/completions/render", "/apply-template", "/v1/completions",
+        "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/tokenize", "/detokenize"}) {
     bool method_fits = false;
     const Route* found = find_route("POST", path, method_fits);
     ASSERT_NE(found, nullptr) << path;

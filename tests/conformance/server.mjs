@@ -17,10 +17,11 @@ export const dataUrl = (name) => {
 };
 export const base64 = (name) => readFileSync(`${root}demo/pictures/${name}`).toString('base64');
 
-/// A server on a free port, unless `args` name one. `stop` asks it to drain and gives its exit code.
+/// A server on a free port with two cards, unless `args` say otherwise. `stop` asks it to drain and gives its exit code.
 export async function startServer(args = [], env = {}) {
   const port = args.includes('--port') ? [] : ['--port', '0'];
-  const child = spawn(binary, ['serve', `${root}demo/glm-4v-nano`, ...port, '--tp', '2', ...args], {
+  const tp = args.includes('--tp') ? [] : ['--tp', '2'];
+  const child = spawn(binary, ['serve', `${root}demo/glm-4v-nano`, ...port, ...tp, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -29,7 +30,7 @@ export async function startServer(args = [], env = {}) {
   const ready = new Promise((resolve, reject) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
       said.push(line);
-      const match = /ready on (http\S+)/.exec(line);
+      const match = /ready on ((?:http|unix:)\S+)/.exec(line);
       if (match) resolve(match[1]);
     });
     exited.then(([code]) => reject(new Error(`cardloom serve ended with ${code}:\n${said.join('\n')}`)));
