@@ -112,6 +112,7 @@ class Load {
     outcome.status = reader.status();
     outcome.is_complete = reader.is_done();
     outcome.completion_tokens = reader.completion_tokens();
+    outcome.retry_after = reader.has_retry_after();
     if (outcome.error.empty()) outcome.error = reader.error();
     if (outcome.error.empty() && !outcome.ok()) outcome.error = "the connection broke off";
   }

@@ -30,6 +30,7 @@ struct RequestOutcome {
   int status = 0;                      ///< 0: no answer
   bool is_complete = false;            ///< up to data: [DONE]
   std::int64_t completion_tokens = 0;  ///< as the server counts them
+  bool retry_after = false;            ///< the server said when to come again
   std::string error;
 
   [[nodiscard]] bool ok() const { return status == 200 && is_complete; }

@@ -39,6 +39,7 @@ void ReplyReader::take_head() {
     std::from_chars(head.data() + kStatus, head.data() + kStatus + 3, status_);
   }
   is_events_ = header_of(head, "content-type").starts_with("text/event-stream");
+  has_retry_after_ = !header_of(head, "retry-after").empty();
   if (header_of(head, "transfer-encoding") == "chunked") {
     state_ = State::kChunkSize;
     return;

@@ -19,6 +19,7 @@ class ReplyReader {
   /// data: [DONE] came.
   [[nodiscard]] bool is_done() const { return is_done_; }
   [[nodiscard]] std::int64_t completion_tokens() const { return completion_tokens_; }
+  [[nodiscard]] bool has_retry_after() const { return has_retry_after_; }
   /// What the server said went wrong; "": nothing.
   [[nodiscard]] const std::string& error() const { return error_; }
 
@@ -37,6 +38,7 @@ class ReplyReader {
   std::int64_t left_ = 0;  ///< bytes of the chunk or plain body; -1: until the end
   bool is_events_ = false;
   bool is_done_ = false;
+  bool has_retry_after_ = false;
   std::int64_t completion_tokens_ = 0;
   std::string error_;
 };

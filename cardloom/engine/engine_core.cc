@@ -126,6 +126,7 @@ EngineStats EngineCore::stats() const {
   stats.kv_blocks_used = blocks.num_used();
   stats.kv_blocks_cached = blocks.num_idle();
   stats.steps = last_step_;
+  stats.step_seconds = std::chrono::duration<double>(step_time_).count();
   stats.prompt_tokens = prompt_tokens_;
   stats.generated_tokens = generated_tokens_;
   stats.prefix_queries = counts.prefix_queries;
@@ -248,6 +249,7 @@ std::vector<SequenceEvent> EngineCore::step() {
 StepReport EngineCore::end_step() {
   const Running step = std::move(*std::exchange(running_, std::nullopt));
   StepResult result = ranks_.finish();
+  step_time_ += Clock::now() - step.begin;
   copies_.copies += result.copies;
   copies_.bytes += result.copy_bytes;
   StepReport report{.step_id = last_step_};

@@ -80,6 +80,7 @@ class EngineCore {
   Encoding encoding_;  ///< no pictures: nothing is being encoded
   std::optional<Running> running_;
   LayoutCopies copies_;
+  Clock::duration step_time_{};  ///< of all steps so far
   std::uint64_t prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
   std::uint64_t speculated_ = 0;

@@ -61,8 +61,14 @@ class EngineLoop::Impl {
     std::unique_ptr<Sequence> sequence;
     LoopListener* listener = nullptr;
   };
+  /// A step that is over, with what must be read before others are admitted.
+  struct EndedStep {
+    StepReport report;
+    std::vector<SequenceTimes> times;  ///< [event]
+  };
   /// What is told while the next step runs.
   struct News {
+    std::optional<EndedStep> step;  ///< becomes events then
     std::vector<LoopEvent> events;
     std::optional<StepActivity> activity;
     StepObserver observer;
@@ -72,7 +78,8 @@ class EngineLoop::Impl {
   bool take_commands();
   void do_step();
   void tell();
-  void report(const StepReport& step);
+  void keep(StepReport report);
+  static void append_events(const EndedStep& step, std::vector<LoopEvent>& events);
   void look_at(const StepReport& step, std::int64_t begin);
   void give_up(const Error& error);
   void publish();
@@ -201,7 +208,8 @@ bool EngineLoop::Impl::take_commands() {
   std::vector<std::uint64_t> cancelled;
   {
     std::unique_lock lock(mutex_);
-    is_busy_ = (!failure_ && !engine_->idle()) || !news_.events.empty() || news_.activity;
+    is_busy_ =
+        (!failure_ && !engine_->idle()) || !news_.events.empty() || news_.step || news_.activity;
     wake_.wait(lock,
                [this] { return is_busy_ || stop_ || !submitted_.empty() || !cancelled_.empty(); });
     if (stop_) return false;
@@ -246,13 +254,13 @@ void EngineLoop::Impl::do_step() {
     publish();
     tell();
     if (!is_running) return;
-    const StepReport step = engine_->end_step();
-    report(step);
+    StepReport step = engine_->end_step();
     failure_ = engine_->lost();
     if (observer && !failure_) {
       look_at(step, begin);
       news_.observer = std::move(observer);
     }
+    keep(std::move(step));
   } catch (const Exception& failure) {
     give_up(failure.error());
   } catch (const std::exception& failure) {
@@ -281,23 +289,35 @@ void EngineLoop::Impl::publish() {
   is_saturated_ = stats_.waiting > 0;
 }
 
-void EngineLoop::Impl::report(const StepReport& step) {
+/// Between two steps, while the ranks have nothing to do: as little as possible.
+void EngineLoop::Impl::keep(StepReport report) {
+  EndedStep& step = news_.step.emplace();
+  step.times.reserve(report.events.size());
+  for (const SequenceEvent& event : report.events) {
+    step.times.push_back(engine_->times(event.sequence_id));
+  }
+  step.report = std::move(report);
+}
+
+void EngineLoop::Impl::append_events(const EndedStep& step, std::vector<LoopEvent>& events) {
   std::unordered_map<std::uint64_t, SequenceProgress> progress;
-  for (const SequenceProgress& each : step.progress) progress.emplace(each.sequence_id, each);
-  for (const SequenceEvent& event : step.events) {
+  for (const SequenceProgress& each : step.report.progress)
+    progress.emplace(each.sequence_id, each);
+  for (std::size_t index = 0; index < step.report.events.size(); ++index) {
+    const SequenceEvent& event = step.report.events[index];
     LoopEvent told{.event = event};
     if (const auto entry = progress.find(event.sequence_id); entry != progress.end()) {
       told.pictures_encoded = entry->second.pictures_encoded;
       told.rows_cached = entry->second.rows_cached;
     }
-    told.times = engine_->times(event.sequence_id);
-    news_.events.push_back(std::move(told));
+    told.times = step.times[index];
+    events.push_back(std::move(told));
   }
-  for (const SequenceEvent& event : step.events) progress.erase(event.sequence_id);
+  for (const SequenceEvent& event : step.report.events) progress.erase(event.sequence_id);
   for (const auto& [id, each] : progress) {  // no token yet: how far it is
-    news_.events.push_back({.event = {.sequence_id = id},
-                            .pictures_encoded = each.pictures_encoded,
-                            .rows_cached = each.rows_cached});
+    events.push_back({.event = {.sequence_id = id},
+                      .pictures_encoded = each.pictures_encoded,
+                      .rows_cached = each.rows_cached});
   }
 }
 
@@ -316,6 +336,7 @@ void EngineLoop::Impl::look_at(const StepReport& step, std::int64_t begin) {
 /// Each listener once, with the events of its sequences that are not cancelled.
 void EngineLoop::Impl::tell() {
   News news = std::exchange(news_, {});
+  if (news.step) append_events(*news.step, news.events);
   {
     const std::lock_guard telling(telling_);
     is_telling_ = true;

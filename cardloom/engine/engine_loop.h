@@ -38,6 +38,7 @@ struct EngineStats {
   std::int64_t kv_blocks_used = 0;    ///< by running sequences
   std::int64_t kv_blocks_cached = 0;  ///< kept for their contents only; free for the asking
   std::uint64_t steps = 0;
+  double step_seconds = 0;  ///< of all steps, from their plan to the ranks' result
   std::uint64_t prompt_tokens = 0;
   std::uint64_t generated_tokens = 0;
   std::uint64_t prefix_queries = 0;  ///< in rows

@@ -133,6 +133,8 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        MetricType::Gauge, number(engine.kv_blocks_cached)},
       {"cardloom_steps_total", nullptr, "Steps of the model.", MetricType::Counter,
        number(engine.steps)},
+      {"cardloom_step_seconds_total", nullptr, "Time the cards spent in steps.",
+       MetricType::Counter, engine.step_seconds},
       {"cardloom_prompt_tokens_total", "vllm:prompt_tokens_total", "Rows of prompts.",
        MetricType::Counter, number(engine.prompt_tokens)},
       {"cardloom_generation_tokens_total", "vllm:generation_tokens_total", "Tokens generated.",

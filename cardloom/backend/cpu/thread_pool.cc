@@ -82,10 +82,14 @@ void ThreadPool::start(std::int64_t count, Call call, const void* body) {
   execute(0);
 }
 
-/// Our own threads run a bounded piece of the same kernel: waiting for them needs no deadline.
+/// Our own threads run a bounded piece of the same kernel: waiting for them needs no deadline. One
+/// that takes longer than the polls has lost its CPU to somebody: asleep, we leave ours to whoever
+/// needs it (the server's I/O, the very worker if it is not pinned) and are due first afterwards.
 void ThreadPool::finish() {
   const auto idle = [&] { return busy_.load(std::memory_order_acquire) == 0; };
-  while (!poll(idle)) std::this_thread::yield();
+  if (!poll(idle)) {
+    for (int busy = busy_.load(); busy != 0; busy = busy_.load()) busy_.wait(busy);
+  }
   if (failure_) {
     const std::exception_ptr failure = std::exchange(failure_, nullptr);
     std::rethrow_exception(failure);
@@ -123,7 +127,7 @@ void ThreadPool::work(int worker) {
     }
     ++seen;
     execute(worker);
-    busy_.fetch_sub(1, std::memory_order_release);
+    if (busy_.fetch_sub(1) == 1) busy_.notify_one();  // a system call only if finish() sleeps
   }
 }
 

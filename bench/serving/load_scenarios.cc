@@ -1,0 +1,212 @@
+// Scenarios that are loads of whole requests.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "apps/bench_serve_client.h"
+#include "apps/bench_serve_report.h"
+#include "bench/serving/scenarios.h"
+
+namespace cardloom::bench {
+namespace {
+
+using app::LoadRequest;
+using app::RequestOutcome;
+
+constexpr std::int64_t kPromptTokens = 10;
+
+app::ClientOptions client_of(const Target& target, std::int64_t concurrency = 0) {
+  app::ClientOptions client;
+  client.host = target.host;
+  client.port = target.port;
+  client.concurrency = concurrency;
+  return client;
+}
+
+void print_row(const std::string& what, const std::string& figure) {
+  fmt::print("| {} | {} |\n", what, figure);
+  std::fflush(stdout);
+}
+
+/// A load on a thread of its own, and samples beside it.
+struct Run {
+  double begin_s = 0;
+  std::vector<RequestOutcome> outcomes;
+  std::vector<Sample> samples;  ///< about four a second
+};
+
+Run run_sampled(const Target& target, const std::vector<LoadRequest>& load,
+                const app::ClientOptions& client) {
+  Run run;
+  std::atomic<bool> is_done = false;
+  run.samples.push_back(take_sample(target));
+  run.begin_s = now_s();
+  std::thread sender([&] {
+    run.outcomes = app::run_load(load, client);
+    is_done = true;
+  });
+  while (!is_done) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    run.samples.push_back(take_sample(target));
+  }
+  sender.join();
+  return run;
+}
+
+/// The first and the last sample within [begin, end); both the same if there is no time between.
+std::pair<Sample, Sample> within(const Run& run, double begin, double end) {
+  std::pair<Sample, Sample> found{run.samples.back(), run.samples.back()};
+  bool is_first = true;
+  for (const Sample& sample : run.samples) {
+    if (sample.at_s < begin || sample.at_s >= end) continue;
+    if (std::exchange(is_first, false)) found.first = sample;
+    found.second = sample;
+  }
+  return found;
+}
+
+std::int64_t count_lost(const std::vector<RequestOutcome>& outcomes) {
+  return std::count_if(outcomes.begin(), outcomes.end(),
+                       [](const RequestOutcome& outcome) { return !outcome.ok(); });
+}
+
+/// Gaps between tokens that came in [begin, end), in seconds after the load's start.
+std::vector<double> gaps_within(const std::vector<RequestOutcome>& outcomes, double begin,
+                                double end) {
+  std::vector<double> gaps;
+  for (const RequestOutcome& outcome : outcomes) {
+    for (std::size_t index = 1; index < outcome.tokens.size(); ++index) {
+      const double at = outcome.tokens[index];
+      if (outcome.tokens[index - 1] >= begin && at < end) {
+        gaps.push_back(at - outcome.tokens[index - 1]);
+      }
+    }
+  }
+  return gaps;
+}
+
+std::string ms(double seconds) { return fmt::format("{:.1f} ms", seconds * 1e3); }
+
+void print_gaps(const std::vector<double>& gaps, double step_s) {
+  const auto row = [&](const char* name, double part) {
+    const double gap = quantile(gaps, part);
+    print_row(fmt::format("gap between tokens, {}; over the step time", name),
+              fmt::format("{}; {}", ms(gap), ms(gap - step_s)));
+  };
+  row("p50", 0.5);
+  row("p90", 0.9);
+  row("p99", 0.99);
+  row("largest", 1);
+}
+
+double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+}  // namespace
+
+bool run_streams(const Target& target, std::int64_t count, std::int64_t tokens) {
+  const std::vector<LoadRequest> load = app::poisson_load(count, 0, kPromptTokens, tokens, 1);
+  const Run run = run_sampled(target, load, client_of(target));
+  double begin = 0;
+  double end = 1e9;
+  for (const RequestOutcome& outcome : run.outcomes) {
+    if (outcome.tokens.empty()) continue;
+    begin = std::max(begin, outcome.tokens.front());
+    end = std::min(end, outcome.tokens.back());
+  }
+  const std::vector<double> gaps = gaps_within(run.outcomes, begin, end);
+  const auto [first, last] = within(run, run.begin_s + begin, run.begin_s + end);
+  const double seconds = last.at_s - first.at_s;
+  const double made = last.tokens - first.tokens;
+  const double step_s = share(last.step_s - first.step_s, last.steps - first.steps);
+  const std::int64_t lost = count_lost(run.outcomes);
+  print_row("streams; lost", fmt::format("{}; {}", count, lost));
+  print_row("all under way together for", fmt::format("{:.1f} s", end - begin));
+  print_row("tokens/s meanwhile", fmt::format("{:.0f}", share(made, seconds)));
+  print_row(
+      "step of the engine, mean; steps take this part of the time",
+      fmt::format("{}; {:.0f} %", ms(step_s), 100 * share(last.step_s - first.step_s, seconds)));
+  print_gaps(gaps, step_s);
+  print_row("CPU of the I/O threads for a token",
+            fmt::format("{:.1f} us", 1e6 * share(last.io_cpu - first.io_cpu, made)));
+  print_row("CPU of the client for a token",
+            fmt::format("{:.1f} us", 1e6 * share(last.own_cpu - first.own_cpu, made)));
+  print_row("others' share of the cores", fmt::format("{:.0f} %", 100 * others_share(first, last)));
+  return lost == 0;
+}
+
+bool run_overload(const Target& target, std::int64_t running, std::int64_t tokens, double seconds) {
+  constexpr double kSettle = 2;  // until as many run as may
+  // As many requests as a quick server could answer: those that are not sent cost nothing.
+  const auto closed = [&](std::int64_t count) {
+    return run_sampled(target, app::poisson_load(count, 0, kPromptTokens, tokens, 1),
+                       client_of(target, running));
+  };
+  const Run trial = closed(4 * running);
+  const double trial_s = trial.samples.back().at_s - trial.begin_s;
+  const auto enough = static_cast<std::int64_t>(static_cast<double>(4 * running) / trial_s *
+                                                (seconds + 2 * kSettle));
+  const Run peak = closed(std::max(enough, 4 * running));
+  const auto rate_of = [&](const Run& run, double until) {
+    const auto [first, last] = within(run, run.begin_s + kSettle, until);
+    return std::pair(share(last.tokens - first.tokens, last.at_s - first.at_s),
+                     others_share(first, last));
+  };
+  const double peak_end = peak.samples.back().at_s;
+  const auto [peak_rate, peak_others] = rate_of(peak, peak_end - kSettle / 2);
+  const double arrivals = 10 * peak_rate / static_cast<double>(tokens);
+  const auto sent = static_cast<std::int64_t>(arrivals * (seconds + kSettle));
+  const Run over = run_sampled(target, app::poisson_load(sent, arrivals, kPromptTokens, tokens, 2),
+                               client_of(target));
+  const auto [over_rate, over_others] = rate_of(over, over.begin_s + seconds + kSettle);
+  std::vector<double> refusals;
+  std::int64_t without_retry = 0;
+  std::int64_t lost = 0;
+  for (const RequestOutcome& outcome : over.outcomes) {
+    if (outcome.status == 429) {
+      refusals.push_back(outcome.end - outcome.sent);
+      without_retry += outcome.retry_after ? 0 : 1;
+    } else if (!outcome.ok()) {
+      ++lost;
+    }
+  }
+  print_row(fmt::format("tokens/s with {} requests under way", running),
+            fmt::format("{:.0f}", peak_rate));
+  print_row(fmt::format("tokens/s at {:.0f} arrivals a second", arrivals),
+            fmt::format("{:.0f}, {:.1f} % of it", over_rate, 100 * share(over_rate, peak_rate)));
+  print_row("answered; refused with 429; of them without Retry-After; failed",
+            fmt::format("{}; {}; {}; {}",
+                        static_cast<std::int64_t>(over.outcomes.size() - refusals.size()) - lost,
+                        refusals.size(), without_retry, lost));
+  print_row("a refusal, connecting included, p50, p99, largest",
+            fmt::format("{}, {}, {}", ms(quantile(refusals, 0.5)), ms(quantile(refusals, 0.99)),
+                        ms(quantile(refusals, 1))));
+  print_row("others' share of the cores, without and with overload",
+            fmt::format("{:.0f} %, {:.0f} %", 100 * peak_others, 100 * over_others));
+  return lost == 0 && without_retry == 0;
+}
+
+bool run_short_requests(const Target& target, std::int64_t count, std::int64_t concurrency) {
+  constexpr std::int64_t kTokens = 4;
+  const auto send = [&](std::int64_t requests) {
+    return count_lost(app::run_load(app::poisson_load(requests, 0, kPromptTokens, kTokens, 1),
+                                    client_of(target, concurrency)));
+  };
+  const double begin = now_s();
+  std::int64_t lost = send(count / 10);
+  const double warm = take_sample(target).rss_bytes;
+  lost += send(count - count / 10);
+  const double rss = take_sample(target).rss_bytes;
+  print_row(
+      "requests; failed; a second",
+      fmt::format("{}; {}; {:.0f}", count, lost, static_cast<double>(count) / (now_s() - begin)));
+  print_row("resident memory after a tenth of them; after all; growth",
+            fmt::format("{:.1f} MB; {:.1f} MB; {:.2f} %", warm * 1e-6, rss * 1e-6,
+                        100 * (rss / warm - 1)));
+  return lost == 0;
+}
+
+}  // namespace cardloom::bench
