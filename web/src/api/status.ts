@@ -10,13 +10,20 @@ export interface ServerStatus {
   reach: Reach;
   model: ModelInfo | null;
   props: Props | null;
+  loaded: number | null; // the part of the model that is there while it loads, 0 to 1
 }
 
-export const server = createStore<ServerStatus>({ reach: 'connecting', model: null, props: null });
+export const server = createStore<ServerStatus>({
+  reach: 'connecting',
+  model: null,
+  props: null,
+  loaded: null,
+});
 
 const kCalmMs = 10_000; // between two looks while all is well
 const kFirstRetryMs = 1_000;
 const kLastRetryMs = 8_000;
+const kLoadingMs = 1_000; // the bar should move
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 let retryMs = kFirstRetryMs;
@@ -43,11 +50,12 @@ export async function look(): Promise<void> {
   looking = false;
   const calm = reach === 'ready' || reach === 'key';
   retryMs = calm ? kFirstRetryMs : Math.min(retryMs * 1.6, kLastRetryMs);
-  timer = setTimeout(() => void look(), calm ? kCalmMs : retryMs);
+  const wait = calm ? kCalmMs : reach === 'loading' ? kLoadingMs : retryMs;
+  timer = setTimeout(() => void look(), wait);
 }
 
 async function ask(): Promise<Reach> {
-  const reach = await readiness();
+  const { reach, loaded } = await readiness();
   const now = server.get();
   if (reach === 'ready' && (now.props === null || now.reach !== 'ready')) {
     try {
@@ -55,7 +63,7 @@ async function ask(): Promise<Reach> {
         getJson<Props>('props'),
         getJson<{ data: ModelInfo[] }>('v1/models'),
       ]);
-      server.set({ reach, props, model: models.data[0] ?? null });
+      server.set({ reach, props, model: models.data[0] ?? null, loaded: null });
       return reach;
     } catch (error) {
       const status = error instanceof ApiError ? error.failure.status : undefined;
@@ -64,20 +72,23 @@ async function ask(): Promise<Reach> {
       return failed;
     }
   }
-  if (reach !== now.reach) server.set({ ...now, reach });
+  if (reach !== now.reach || loaded !== now.loaded) server.set({ ...now, reach, loaded });
   return reach;
 }
 
-async function readiness(): Promise<Reach> {
+async function readiness(): Promise<{ reach: Reach; loaded: number | null }> {
+  const is = (reach: Reach, loaded: number | null = null) => ({ reach, loaded });
   try {
     await getJson('health/ready');
-    return 'ready';
+    return is('ready');
   } catch (error) {
-    if (!(error instanceof ApiError)) return 'lost';
+    if (!(error instanceof ApiError)) return is('lost');
     const { status, message } = error.failure;
-    if (status === 401 || status === 403) return 'key';
-    if (status === 503) return /draining/.test(message) ? 'draining' : 'loading';
-    return 'lost';
+    if (status === 401 || status === 403) return is('key');
+    if (status !== 503) return is('lost');
+    if (/draining/.test(message)) return is('draining');
+    const share = /"loaded":\s*([\d.]+)/.exec(message)?.[1];
+    return is('loading', share === undefined ? null : Math.min(1, Number(share)));
   }
 }
 

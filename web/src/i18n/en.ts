@@ -152,7 +152,7 @@ export const en = {
 
   probabilities: 'Probabilities of the tokens',
   probabilitiesHint:
-    'The darker a token, the less sure the model was. Arrow keys go from token to token.',
+    'The stronger its colour, the less sure the model was of a token. Arrow keys go from token to token.',
   meanProbability: 'on average {n} %',
   sure: 'sure',
   guess: 'a guess',

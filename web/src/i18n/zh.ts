@@ -149,7 +149,7 @@ export const zh: Record<keyof typeof en, string> = {
   answerTokens: '回答 token',
 
   probabilities: '各 token 的概率',
-  probabilitiesHint: '颜色越深，模型越没有把握。方向键逐个查看 token。',
+  probabilitiesHint: '颜色越浓，模型对该 token 越没有把握。方向键逐个查看 token。',
   meanProbability: '平均 {n} %',
   sure: '有把握',
   guess: '猜测',

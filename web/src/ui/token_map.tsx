@@ -1,13 +1,17 @@
-import { useId, useMemo, useRef, useState } from 'preact/hooks';
+import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
 import { doubtOf, meanProbability, type TokenChance } from '../chat/tokens.ts';
 import { decimal, useT, type Translate } from '../i18n/i18n.ts';
 
 /// An answer token by token, coloured by how sure the model was; below it what else it weighed at the
 /// token that is pointed at.
-export function TokenMap({ tokens }: { tokens: TokenChance[] }) {
+export function TokenMap(props: { tokens: TokenChance[] }) {
   const t = useT();
   const id = useId();
+  const tokens = useMemo(() => withoutLeadingBlanks(props.tokens), [props.tokens]);
+  const place = useRef<HTMLDivElement>(null);
   const box = useRef<HTMLDivElement>(null);
+  // Below the last answer it would open out of sight.
+  useEffect(() => place.current?.scrollIntoView({ block: 'nearest' }), []);
   const [at, setAt] = useState(() => firstDoubt(tokens));
   const mean = useMemo(() => meanProbability(tokens), [tokens]);
   const chosen = tokens[Math.min(at, tokens.length - 1)];
@@ -31,7 +35,7 @@ export function TokenMap({ tokens }: { tokens: TokenChance[] }) {
     go(to);
   };
   return (
-    <div class="token-map">
+    <div class="token-map" ref={place}>
       <div
         ref={box}
         class="token-text"
@@ -98,6 +102,12 @@ function Chosen({ token }: { token: TokenChance }) {
       </tbody>
     </table>
   );
+}
+
+/// Models begin with a line break that servers leave out of the text.
+function withoutLeadingBlanks(tokens: TokenChance[]): TokenChance[] {
+  const first = tokens.findIndex((token) => token.text.trim() !== '');
+  return first > 0 ? tokens.slice(first) : tokens;
 }
 
 /// The first token that the model was not sure of: what a reader wants to see.

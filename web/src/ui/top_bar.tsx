@@ -90,7 +90,7 @@ export function TopBar() {
 
 function Status() {
   const t = useT();
-  const { reach, model, props } = useStore(server);
+  const { reach, model, props, loaded } = useStore(server);
   const hasKey = useStore(keyStore, (key) => key.value !== '');
   const { key, dot } = kReach[reach];
   const name = props?.model ?? model?.id;
@@ -108,6 +108,16 @@ function Status() {
       <div class="status" role="status" title={[t(key), ...facts].join(' · ')}>
         <span class={`dot ${dot}`} />
         <span class="status-name">{reach === 'ready' && name ? name : t(key)}</span>
+        {loaded !== null && (
+          <>
+            <span class="load-bar" aria-hidden="true">
+              <span style={{ width: `${100 * loaded}%` }} />
+            </span>
+            <span class="status-percent" aria-hidden="true">
+              {Math.floor(100 * loaded)} %
+            </span>
+          </>
+        )}
         {reach === 'ready' && facts.length > 0 && (
           <span class="status-facts">{facts.slice(0, 3).join(' · ')}</span>
         )}

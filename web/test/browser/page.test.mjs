@@ -213,6 +213,10 @@ test('server states: key, loading, draining, lost, back', { skip: onlyFake }, as
       state.ready = ready;
       await page.evaluate(() => dispatchEvent(new Event('online')));
       await page.locator('.status').getByText(text).waitFor();
+      await page.locator('.load-bar').waitFor({
+        state: ready === 'loading' ? 'visible' : 'detached',
+      });
+      if (ready === 'loading') assert.match(await page.locator('.status').innerText(), /42 %/);
     }
     await page.route('**/health/ready', (route) => route.abort());
     await page.locator('.status').getByText('not reachable').waitFor();

@@ -191,6 +191,31 @@ test('the server’s own refusals are shown with its words', { skip }, async () 
   assert.match(await chat.lastAnswer(), /^Hello!/);
 });
 
+test('probabilities, a checked schema and two settings at once', { skip }, async () => {
+  await open({ viewport: { width: 1440, height: 900 } });
+  const { page } = chat;
+  await chat.button('Settings').click();
+  await page.getByLabel('Ask for probabilities').check();
+  await chat.button('Close').click();
+  await chat.dropDemo('scene-3.png');
+  await chat.ask('图中有什么？');
+  await chat.button('Probabilities of the tokens', chat.answers.last()).click();
+  const tokens = page.getByRole('listbox', { name: 'Probabilities of the tokens' });
+  // Token by token it is the same text, Chinese letters whole.
+  assert.equal((await tokens.innerText()).replaceAll('↵', '').trim(), truth[2].truth_zh);
+  assert.match(await page.locator('.token-choices').innerText(), /\d %/);
+
+  await longAnswers(true, listOf(2));
+  await chat.button('Settings').click();
+  await page.getByLabel('Answer each question with a second setting too').check();
+  await page.getByRole('spinbutton', { name: 'Temperature B' }).fill('1.5');
+  await chat.button('Close').click();
+  await chat.ask('Hello!');
+  await page.locator('.pair .verdict.good').nth(1).waitFor();
+  assert.equal(await page.locator('.pair .verdict').count(), 2);
+  assert.deepEqual(await chat.seriousFindings(), []);
+});
+
 test('both cards show their operators while an answer is written', { skip }, async () => {
   await open();
   await longAnswers();

@@ -25,7 +25,15 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 /// Options may be changed while the server runs: ready 'ok' | 'loading' | 'draining', key (null: none
 /// asked), pieceMs between two pieces of an answer. `requests` holds the chat bodies that came.
 export async function startFakeServer({ port = 0, prefix = '/' } = {}) {
-  const state = { ready: 'ok', key: null, pieceMs: 12, requests: [], aborted: 0, tp: 2 };
+  const state = {
+    ready: 'ok',
+    key: null,
+    loaded: 0.42,
+    pieceMs: 12,
+    requests: [],
+    aborted: 0,
+    tp: 2,
+  };
   const server = createServer((request, response) => {
     handle(state, prefix, request, response).catch((error) => {
       if (!response.headersSent) response.writeHead(500);
@@ -56,7 +64,10 @@ async function handle(state, prefix, request, response) {
   }
   switch (path) {
     case 'health/ready':
-      return sendJson(response, state.ready === 'ok' ? 200 : 503, { status: state.ready });
+      return sendJson(response, state.ready === 'ok' ? 200 : 503, {
+        status: state.ready,
+        ...(state.ready === 'loading' ? { loaded: state.loaded } : {}),
+      });
     case 'v1/models':
       return sendJson(response, 200, {
         data: [
