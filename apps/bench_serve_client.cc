@@ -134,10 +134,14 @@ class Load {
     json::object request{
         {"messages", json::array{json::object{{"role", "user"}, {"content", std::move(content)}}}},
         {"max_tokens", load_[index].answer_tokens},
-        {"ignore_eos", true},
         {"temperature", 0},
         {"stream", true},
         {"stream_options", json::object{{"include_usage", true}}}};
+    if (options_.min_tokens) {
+      request["min_tokens"] = load_[index].answer_tokens;
+    } else {
+      request["ignore_eos"] = true;
+    }
     if (!options_.model.empty()) request["model"] = options_.model;
     const std::string body = to_json_text(request);
     std::string key;
