@@ -178,29 +178,32 @@ bool run_streams(const Target& target, std::int64_t count, std::int64_t tokens) 
   if (lost > 0) return false;
   double begin = 0;
   double end = 1e9;
-  std::int64_t without_event = 0;
+  // Bytes of an unfinished character and ends of turns come without text, hence without an event:
+  // gaps are looked at where every token has one. GLM's first is a newline that no reply shows.
+  std::vector<RequestOutcome> whole;
   for (const RequestOutcome& outcome : run.outcomes) {
     begin = std::max(begin, outcome.tokens.front());
     end = std::min(end, outcome.tokens.back());
-    // GLM's first token is a newline that no reply shows.
-    without_event += std::max<std::int64_t>(
-        0, outcome.completion_tokens - 1 - static_cast<std::int64_t>(outcome.tokens.size()));
+    const auto events = static_cast<std::int64_t>(outcome.tokens.size());
+    if (events + 1 >= outcome.completion_tokens) whole.push_back(outcome);
   }
-  const std::vector<double> gaps = gaps_within(run.outcomes, begin, end);
+  const std::vector<double> gaps = gaps_within(whole, begin, end);
   const auto [first, last] = within(run, run.begin_s + begin, run.begin_s + end);
   const double seconds = last.at_s - first.at_s;
   const double made = last.tokens - first.tokens;
   const double step_s = share(last.step_s - first.step_s, last.steps - first.steps);
-  print_row("tokens that came without an event of their own", fmt::format("{}", without_event));
   print_row("all under way together for", fmt::format("{:.1f} s", end - begin));
   print_row("tokens/s meanwhile", fmt::format("{:.0f}", share(made, seconds)));
   print_row(
       "step of the engine, mean; steps take this part of the time",
       fmt::format("{}; {:.0f} %", ms(step_s), 100 * share(last.step_s - first.step_s, seconds)));
-  const AddedGaps over_steps = added_gaps(run.outcomes, begin, end);
-  print_quantiles("gap between two tokens of a stream", gaps);
-  print_quantiles("from step to step", over_steps.steps);
-  print_quantiles("gap over its own step", over_steps.added);
+  if (!whole.empty()) {
+    const AddedGaps over_steps = added_gaps(whole, begin, end);
+    print_row("streams with an event for each token", fmt::format("{}", whole.size()));
+    print_quantiles("gap between two tokens of these", gaps);
+    print_quantiles("from step to step", over_steps.steps);
+    print_quantiles("gap over its own step", over_steps.added);
+  }
   print_row("CPU of the I/O threads for a token",
             fmt::format("{:.1f} us", 1e6 * share(last.io_cpu - first.io_cpu, made)));
   print_row("CPU of the client for a token",
