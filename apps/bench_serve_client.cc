@@ -15,6 +15,7 @@
 #include <charconv>
 #include <chrono>
 #include <deque>
+#include <memory>
 
 #include "apps/bench_serve_reply.h"
 #include "apps/text.h"
@@ -71,19 +72,20 @@ class Load {
     RequestOutcome& outcome = outcomes_[index];
     outcome.request = load_[index];
     outcome.sent = now();
-    tcp::socket socket(io_);
+    // Shared: a deadline that has passed already is told after we have ended.
+    const auto socket = std::make_shared<tcp::socket>(io_);
     asio::steady_timer deadline(io_, std::chrono::duration_cast<Clock::duration>(
                                          std::chrono::duration<double>(options_.timeout_s)));
-    deadline.async_wait([&](boost::system::error_code cancelled) {
-      if (cancelled) return;
+    deadline.async_wait([socket, &outcome](boost::system::error_code cancelled) {
+      if (cancelled || outcome.end > 0) return;
       outcome.error = "timeout";
-      socket.close();
+      socket->close();
     });
     try {
-      co_await socket.async_connect(endpoint_, asio::use_awaitable);
-      socket.set_option(tcp::no_delay(true));
-      co_await asio::async_write(socket, asio::buffer(request_text(index)), asio::use_awaitable);
-      co_await read_reply(socket, outcome);
+      co_await socket->async_connect(endpoint_, asio::use_awaitable);
+      socket->set_option(tcp::no_delay(true));
+      co_await asio::async_write(*socket, asio::buffer(request_text(index)), asio::use_awaitable);
+      co_await read_reply(*socket, outcome);
     } catch (const boost::system::system_error& failure) {
       if (outcome.error.empty()) outcome.error = failure.code().message();
     } catch (const std::exception& failure) {
@@ -134,10 +136,14 @@ class Load {
     json::object request{
         {"messages", json::array{json::object{{"role", "user"}, {"content", std::move(content)}}}},
         {"max_tokens", load_[index].answer_tokens},
-        {"ignore_eos", true},
         {"temperature", 0},
         {"stream", true},
         {"stream_options", json::object{{"include_usage", true}}}};
+    if (options_.min_tokens) {
+      request["min_tokens"] = load_[index].answer_tokens;
+    } else {
+      request["ignore_eos"] = true;
+    }
     if (!options_.model.empty()) request["model"] = options_.model;
     const std::string body = to_json_text(request);
     std::string key;

@@ -18,6 +18,10 @@ struct ClientOptions {
   std::string picture;         ///< a data: URL shown with each prompt; "": none
   bool shared_prefix = false;  ///< prompts begin alike: a prefix cache may help
   double timeout_s = 600;
+  /// Lengths are kept by min_tokens, which fewer servers know than ignore_eos, but which leaves out
+  /// the ends of turns: these are tokens without text, so that two steps pass before the next
+  /// event.
+  bool min_tokens = false;
 };
 
 /// What became of one request. Times in seconds after the start of the load.

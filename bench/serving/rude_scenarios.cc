@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -53,7 +54,7 @@ std::string request_text(bool stream, std::uint64_t number) {
 }  // namespace
 
 bool run_cancels(const Target& target, std::int64_t count) {
-  constexpr int kThreads = 16;  // so many under way at once
+  constexpr std::uint64_t kThreads = 16;  // so many under way at once
   std::atomic<std::int64_t> next = 0;
   const auto work = [&](std::uint64_t seed) {
     std::mt19937_64 random(seed);
@@ -69,11 +70,11 @@ bool run_cancels(const Target& target, std::int64_t count) {
       }
     }
   };
-  std::vector<std::thread> threads;
-  for (int index = 0; index < kThreads; ++index) {
-    threads.emplace_back(work, static_cast<std::uint64_t>(index));
+  std::vector<std::future<void>> clients;
+  for (std::uint64_t index = 0; index < kThreads; ++index) {
+    clients.push_back(std::async(std::launch::async, work, index));
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::future<void>& client : clients) client.get();  // throws what a client threw
   const double begin = now_s();
   Sample left = take_sample(target);
   while (left.running + left.waiting > 0 && now_s() < begin + 5) {

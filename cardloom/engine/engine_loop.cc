@@ -49,6 +49,7 @@ class EngineLoop::Impl {
   ~Impl();
 
   Result<std::uint64_t> submit(Request request, LoopListener& listener);
+  [[nodiscard]] Status accepts() const;
   void cancel(std::uint64_t sequence_id);
   void observe(StepObserver observer);
   [[nodiscard]] EngineStats stats() const;
@@ -83,7 +84,7 @@ class EngineLoop::Impl {
   void look_at(const StepReport& step, std::int64_t begin);
   void give_up(const Error& error);
   void publish();
-  [[nodiscard]] Status take_place();
+  [[nodiscard]] Status has_place() const;
 
   std::unique_ptr<Engine> engine_;  ///< members that any thread may call aside, its thread's alone
   const std::int64_t max_waiting_;
@@ -126,10 +127,9 @@ EngineLoop::Impl::~Impl() {
 
 // --- Any thread ---
 
-/// A place in the queue for a sequence that is being prepared. Places of running sequences that are
+/// Whether there is a place in the queue; with mutex_ held. Places of running sequences that are
 /// free count too, unless somebody was left waiting although they are: then blocks are short.
-Status EngineLoop::Impl::take_place() {
-  const std::lock_guard lock(mutex_);
+Status EngineLoop::Impl::has_place() const {
   if (lost_) return lost_error(*lost_);
   if (stop_) return stopped_error();
   const std::int64_t free_places = is_saturated_ ? 0 : engine_->max_sequences() - stats_.running;
@@ -143,12 +143,20 @@ Status EngineLoop::Impl::take_place() {
         fmt::format("{} of {} KV blocks are used", stats_.kv_blocks_used, stats_.kv_blocks),
         "try again later");
   }
-  ++being_prepared_;
   return {};
 }
 
+Status EngineLoop::Impl::accepts() const {
+  const std::lock_guard lock(mutex_);
+  return has_place();
+}
+
 Result<std::uint64_t> EngineLoop::Impl::submit(Request request, LoopListener& listener) {
-  if (Status status = take_place(); !status) return status.error();
+  {
+    const std::lock_guard lock(mutex_);
+    if (Status status = has_place(); !status) return status.error();
+    ++being_prepared_;
+  }
   Result<std::unique_ptr<Sequence>> prepared = engine_->prepare(std::move(request));
   {
     const std::lock_guard lock(mutex_);
@@ -371,6 +379,7 @@ EngineLoop::~EngineLoop() = default;
 Result<std::uint64_t> EngineLoop::submit(Request request, LoopListener& listener) {
   return impl_->submit(std::move(request), listener);
 }
+Status EngineLoop::accepts() const { return impl_->accepts(); }
 void EngineLoop::cancel(std::uint64_t sequence_id) { impl_->cancel(sequence_id); }
 EngineStats EngineLoop::stats() const { return impl_->stats(); }
 bool EngineLoop::idle() const { return impl_->idle(); }

@@ -87,6 +87,10 @@ class EngineLoop {
   /// with the numbers, if the queue is full; kUnavailable once the loop is stopped or a rank lost.
   Result<std::uint64_t> submit(Request request, LoopListener& listener);
 
+  /// The error that submit() would give now to any request, if so: asked before a request's pictures
+  /// and grammar cost anything.
+  [[nodiscard]] Status accepts() const;
+
   /// Ends a sequence within a step. No event of it is delivered after this returns, unless called
   /// on the engine's thread. Unknown ids are ignored.
   void cancel(std::uint64_t sequence_id);

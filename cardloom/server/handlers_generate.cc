@@ -84,6 +84,13 @@ void Handlers::post_task(ApiServer& server, const Call& call, ErrorShape shape,
 }
 
 void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) {
+  // First of all, on the I/O thread: what is refused anyway must neither wait for those who are
+  // being read nor cost what they cost.
+  if (const Status status = server.model()->engine->accepts(); !status) {
+    server.metrics_.observe_rejection(to_string(status.error().code));
+    return respond_error(*call.exchange, api::api_error_of(status.error()), api.shape.error,
+                         call.request_id);
+  }
   post_task(server, call, api.shape.error, [&server, call, api] {
     const ServedModel& model = *server.model();
     const std::string body = std::move(call.exchange->body());

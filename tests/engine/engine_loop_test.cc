@@ -152,8 +152,10 @@ TEST(EngineLoop, RefusesWhatEngineRefusesAndWhatTheQueueDoesNotHold) {
   std::vector<std::uint64_t> ids;
   // Two places and three that wait; the first step stalls, so nobody leaves meanwhile.
   for (std::uint32_t seed = 0; seed < 5; ++seed) {
+    EXPECT_TRUE(loop->accepts());
     ids.push_back(loop->submit(make_request(make_prompt(5, seed), 2), recorder).value_or_throw());
   }
+  EXPECT_EQ(loop->accepts().error().code, ErrorCode::kResourceExhausted);
   const auto begin = std::chrono::steady_clock::now();
   const auto full = loop->submit(make_request(make_prompt(5, 9), 2), recorder);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(50));
