@@ -74,7 +74,7 @@ test('options that cannot be', () => {
     [['--max-n', '0'], 2, /--max-n is 0/],
     [['--max-per-key', '-1'], 2, /--max-per-key is -1/],
     [['--max-header-bytes', '10'], 2, /--max-header-bytes is 10/],
-    [['--kv-tokens', '1', '--port', '0'], 2, /./],
+    [['--kv-tokens', '8191', '--port', '0'], 2, /--kv-tokens is 8191, but a context has 8192/],
     [['--uds', `${'x'.repeat(200)}`], 2, /1 to 107 bytes/],
     [['--no-such-option'], 2, /no-such-option/],
   ];
