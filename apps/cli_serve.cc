@@ -114,8 +114,9 @@ void add_pictures(CLI::App& command, ServeOptions& options) {
       ->type_name("HOW")
       ->group(group);
   command
-      .add_option("--image-host", options.image_hosts,
-                  "a host, or host:port, to fetch from; may be repeated")
+      .add_option(
+          "--image-host", options.image_hosts,
+          "a host to fetch from, at a public address, or host:port, at any; may be repeated")
       ->allow_extra_args(false)
       ->type_name("HOST")
       ->group(group);

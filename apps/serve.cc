@@ -251,12 +251,24 @@ server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& c
   return model;
 }
 
+std::int64_t context_of(const ServeOptions& options, const Checkpoint& checkpoint) {
+  return options.common.context > 0 ? options.common.context : checkpoint.config().max_positions;
+}
+
+/// Before anything is loaded: one whole context must fit, or a long request could never end.
+void require_whole_context(const ServeOptions& options, const Checkpoint& checkpoint) {
+  const std::int64_t context = context_of(options, checkpoint);
+  if (options.kv_tokens == 0 || options.kv_tokens >= context) return;
+  fail_usage(fmt::format("--kv-tokens is {}, but a context has {}", options.kv_tokens, context),
+             "one sequence must be able to have a whole context",
+             fmt::format("--kv-tokens {}, or a smaller --context", context));
+}
+
 void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Serving& serving,
                 const std::string& id) {
   EngineNeeds needs;
   needs.max_sequences = options.max_running;
-  const std::int64_t context =
-      options.common.context > 0 ? options.common.context : checkpoint.config().max_positions;
+  const std::int64_t context = context_of(options, checkpoint);
   needs.context_tokens = context;
   needs.kv_tokens = options.kv_tokens > 0 ? options.kv_tokens : kDefaultContexts * context;
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
@@ -322,6 +334,7 @@ int run_serve(const ServeOptions& options) {
   std::unique_ptr<http::ApiKeys> keys = read_keys(options);
   refuse_open_door(options, *keys);
   const Checkpoint checkpoint = open_checkpoint(options.common.model);
+  require_whole_context(options, checkpoint);
   const std::string id = model_name(options);
   Serving serving;
   serving.pictures = unwrap(server::PictureSource::open(picture_options(options)), kExitUsage);

@@ -47,13 +47,9 @@ Error no_such_file() {
                     "give the file's path relative to the folder: file:///cats/tom.jpg");
 }
 
-bool is_allowed_host(const PictureSourceOptions& options, const UrlTarget& target) {
-  const std::string with_port = fmt::format("{}:{}", target.host, target.port);
-  return std::any_of(options.allowed_hosts.begin(), options.allowed_hosts.end(),
-                     [&](const std::string& allowed) {
-                       return allowed == with_port ||
-                              (allowed == target.host && (target.port == 80 || target.port == 443));
-                     });
+bool names(const PictureSourceOptions& options, const std::string& host) {
+  const auto& all = options.allowed_hosts;
+  return std::find(all.begin(), all.end(), host) != all.end();
 }
 
 /// Whether a URL may be asked for, and under which rules.
@@ -61,16 +57,18 @@ Result<FetchOptions> judge_url(const PictureSourceOptions& options, const std::s
   const Result<UrlTarget> target = target_of_url(url);
   if (!target) return target.error();
   FetchOptions fetch{.max_bytes = options.max_bytes, .timeout_s = options.fetch_timeout_s};
-  if (is_allowed_host(options, *target)) {
-    fetch.any_address = true;  // the operator named the host: it may be one of the house
+  if (names(options, fmt::format("{}:{}", target->host, target->port))) {
+    fetch.any_address = true;  // named with its port: it may be one of this machine or the house
     return fetch;
   }
+  const bool is_usual_port = target->port == 80 || target->port == 443;
+  if (is_usual_port && names(options, target->host)) return fetch;
   if (options.fetch == PictureSourceOptions::Fetch::kAllowed) {
     return make_error(ErrorCode::kInvalidArgument,
                       "pictures may come from hosts that the operator allows; this is none", {},
                       "send the picture as a data: URL");
   }
-  if (target->port != 80 && target->port != 443) {
+  if (!is_usual_port) {
     return make_error(
         ErrorCode::kInvalidArgument,
         fmt::format("pictures may come from ports 80 and 443, but this URL has {}", target->port),

@@ -17,6 +17,7 @@ struct PictureSourceOptions {
   /// http: and https: URLs: kOff, hosts of `allowed_hosts` only, or every public address.
   enum class Fetch { kOff, kAllowed, kPublic };
   Fetch fetch = Fetch::kOff;
+  /// "host": its ports 80 and 443, at public addresses; "host:port": that port, at any address.
   std::vector<std::string> allowed_hosts;
   int fetch_timeout_s = 10;
 };

@@ -144,6 +144,17 @@ std::unique_ptr<PictureSource> source_for(const std::string& host, std::int64_t 
   return *PictureSource::open(std::move(options));
 }
 
+/// An allowed name whose address turns into one of the house, by whoever owns the name, leads
+/// nowhere.
+TEST(PictureSource, ANameWithoutAPortMustLeadToAPublicAddress) {
+  for (const char* url : {"http://localhost/x", "https://localhost/x"}) {
+    const Result<std::string> bytes = source_for("localhost")->get(url);
+    ASSERT_FALSE(bytes);
+    EXPECT_NE(bytes.error().message.find("not on the public internet"), std::string::npos)
+        << bytes.error().describe();
+  }
+}
+
 TEST(PictureSource, FetchesFromAnAllowedHost) {
   const OneShotServer server({answer("200 OK", "", "the picture")});
   const Result<std::string> bytes = source_for(server.host())->get(server.url("/cat.jpg"));

@@ -74,7 +74,7 @@ test('options that cannot be', () => {
     [['--max-n', '0'], 2, /--max-n is 0/],
     [['--max-per-key', '-1'], 2, /--max-per-key is -1/],
     [['--max-header-bytes', '10'], 2, /--max-header-bytes is 10/],
-    [['--kv-tokens', '1', '--port', '0'], 2, /./],
+    [['--kv-tokens', '8191', '--port', '0'], 2, /--kv-tokens is 8191, but a context has 8192/],
     [['--uds', `${'x'.repeat(200)}`], 2, /1 to 107 bytes/],
     [['--no-such-option'], 2, /no-such-option/],
   ];
@@ -247,14 +247,15 @@ test('pictures are fetched from named hosts and ports only', async () => {
   for (const each of [site, inner]) await once(each.listen(0, '127.0.0.1'), 'listening');
   const { port } = site.address();
   const url = (path, host = '127.0.0.1') => `http://${host}:${port}${path}`;
+  // A name without a port has 80 and 443 at public addresses; one with its port may be of this machine.
   const server = await startServer(['--fetch-images', 'allowed', '--image-host', `127.0.0.1:${port}`, '--image-host', 'localhost', '--max-image-bytes', '1000000']);
   const open = await startServer(['--fetch-images', 'public']);
   try {
     const reply = await post(server, chat, look(url('/scene.jpg')));
     assert.equal(reply.json.choices[0].message.content, truth[0].truth);
     assert.ok(reply.json.timings.image_fetch_ms > 0);
-    // Named without a port, a host has 80 and 443 only; and no redirect leads where nobody may go.
-    for (const [address, status] of [[url('/scene.jpg', 'localhost'), 400], [`http://127.0.0.1:${inner.address().port}/x`, 400], [url('/away'), 400], [url('/inside'), 400],
+    // No redirect leads where nobody may go.
+    for (const [address, status] of [[url('/scene.jpg', 'localhost'), 400], ['http://localhost/x', 400], [`http://127.0.0.1:${inner.address().port}/x`, 400], [url('/away'), 400], [url('/inside'), 400],
       [url('/file'), 400], [url('/round'), 400], [url('/huge'), 413], [url('/none'), 400], ['http://127.0.0.1:1/x', 400], [url('/scene.jpg', '127.1'), 200],
       [`http://u:p@127.0.0.1:${port}/x`, 400], [`http://127.0.0.1:${port}\\@evil.example/`, 400]]) {
       const answer = await post(server, chat, look(address));

@@ -68,20 +68,17 @@ async function expectTruthInCrowd(server) {
   let done = false;
   const others = Array.from({ length: 64 }, async (_, index) => {
     for (let turn = 0; !done; ++turn) {
-      const content = index % 8 === 0 ? look('scene-2.png') : words(1 + ((index * 37 + turn) % 90));
-      const reply = await post(server, path, { messages: [{ role: 'user', content }], temperature: 1.2, max_tokens: 10 + index * 3, ignore_eos: true });
+      const content = index % 8 === 0 ? look('scene-2.png') : words(1 + ((index * 37 + turn) % 40));
+      const reply = await post(server, path, { messages: [{ role: 'user', content }], temperature: 1.2, max_tokens: 10 + index, ignore_eos: true });
       assert.ok([200, 429].includes(reply.status), reply.text);
     }
   });
   await eventually(async () => (await metric(server, 'cardloom_requests_running')) >= 16, 20);
   try {
-    for (let turn = 0; turn < 2; ++turn) {
-      const asked = Object.entries(requests).map(async ([name, request]) => {
-        assert.equal((await answer(server, request, cold())).text, truth[name], `${name}, among others`);
-        assert.equal(await streamed(server, request, cold()), truth[name], `${name}, among others, streamed`);
-      });
-      await Promise.all(asked);
-    }
+    await Promise.all(Object.entries(requests).flatMap(([name, request]) => [
+      (async () => assert.equal((await answer(server, request, cold())).text, truth[name], `${name}, among others`))(),
+      (async () => assert.equal(await streamed(server, request, cold()), truth[name], `${name}, among others, streamed`))(),
+    ]));
   } finally {
     done = true;
     await Promise.all(others);
@@ -154,26 +151,30 @@ test('--speculate ngram: the same tokens, fewer steps', async () => {
 });
 
 test('whoever hangs up frees blocks within one step', async () => {
-  const server = await startServer(['--tp', '2']);
+  const server = await startServer(['--tp', '8']);  // slow steps
   try {
-    const idle = await metric(server, 'cardloom_kv_cache_usage_ratio');
-    assert.equal(idle, 0);
+    assert.equal(await metric(server, 'cardloom_kv_cache_usage_ratio'), 0);
     for (const stream of [true, false]) {
-      for (let turn = 0; turn < 5; ++turn) {
+      for (let turn = 0; turn < 4; ++turn) {
         const abort = new AbortController();
         const asked = fetch(server.url + path, { method: 'POST', signal: abort.signal, headers: { 'content-type': 'application/json' },
           body: JSON.stringify({ ...conversation('Hello!', { max_tokens: 8000, ignore_eos: true }), logprobs: false, top_logprobs: 0, stream }) })
           .then((response) => response.text()).catch(() => {});
         await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 1);
         assert.ok((await metric(server, 'cardloom_kv_cache_usage_ratio')) > 0);
-        const before = await metric(server, 'cardloom_steps_total');
-        const begin = Date.now();
+        // How fast steps are: so many pass while we look and leave.
+        const first = { at: performance.now(), steps: await metric(server, 'cardloom_steps_total') };
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        const second = { at: performance.now(), steps: await metric(server, 'cardloom_steps_total') };
+        const perMs = (second.steps - first.steps) / (second.at - first.at);
         abort.abort();
         await asked;
-        await eventually(async () => (await metric(server, 'cardloom_kv_cache_usage_ratio')) === 0 && (await metric(server, 'cardloom_requests_running')) === 0);
-        const steps = (await metric(server, 'cardloom_steps_total')) - before;
-        const took = Date.now() - begin;
-        assert.ok(took < 1000 && steps < 4000, `${steps} steps, ${took} ms`);
+        const left = performance.now();
+        await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
+        assert.equal(await metric(server, 'cardloom_kv_cache_usage_ratio'), 0);
+        const steps = (await metric(server, 'cardloom_steps_total')) - second.steps;
+        // Beside those: one that ran, one that was prepared, and 20 ms for a busy machine's network.
+        assert.ok(steps <= 2 + 2 * perMs * (left - second.at + 20), `${steps} steps, ${perMs} each ms, ${left - second.at} ms`);
         // And nothing runs on unseen.
         await new Promise((resolve) => setTimeout(resolve, 30));
         const after = await metric(server, 'cardloom_steps_total');
