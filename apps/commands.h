@@ -146,6 +146,7 @@ struct ServeOptions {
   std::int64_t max_running = 64;  ///< sequences
   std::int64_t max_queue = 256;
   std::int64_t max_pending_images = 64;
+  std::int64_t max_pending_bytes = 256 << 20;
   std::int64_t kv_tokens = 0;  ///< of all sequences together; 0: four whole contexts
   std::int64_t max_body_bytes = 64 << 20;
   api::RequestLimits limits;

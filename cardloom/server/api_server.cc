@@ -39,6 +39,7 @@ ApiError make_api_error(int status, const char* type, const char* code, std::str
 
 /// What the transport refuses by itself.
 ApiError transport_error(int status, std::string why) {
+  ApiError error;
   switch (status) {
     case 408:
       return make_api_error(status, "invalid_request_error", "request_timeout", std::move(why));
@@ -51,7 +52,9 @@ ApiError transport_error(int status, std::string why) {
     case 501:
       return make_api_error(status, "invalid_request_error", "not_supported", std::move(why));
     case 503:
-      return make_api_error(status, "server_error", "overloaded", std::move(why));
+      error = make_api_error(status, "server_error", "overloaded", std::move(why));
+      error.headers.emplace_back("retry-after", "1");
+      return error;
     default:
       return make_api_error(status, "invalid_request_error", "bad_request", std::move(why));
   }
@@ -74,6 +77,7 @@ class CountedExchange : public http::Exchange {
 
   [[nodiscard]] const http::RequestHead& head() const override { return inner_->head(); }
   [[nodiscard]] std::string& body() override { return inner_->body(); }
+  void release_body() override { inner_->release_body(); }
   void respond(http::Response response) override {
     count(response.status);
     inner_->respond(std::move(response));

@@ -85,7 +85,10 @@ void Handlers::metrics(ApiServer& server, Call call) {
   sources.engine = [model] { return model != nullptr ? model->engine->stats() : EngineStats(); };
   sources.http = [&server] { return server.http_->stats(); };
   sources.version = server.options_.version;
-  if (model != nullptr) sources.isa = model->cards.isa;
+  if (model != nullptr) {
+    sources.isa = model->cards.isa;
+    sources.memory = &model->memory;
+  }
   call.exchange->respond({.status = 200,
                           .headers = {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}},
                           .body = server.metrics_.text(sources)});
@@ -112,6 +115,7 @@ void Handlers::props(ApiServer& server, Call call) {
     props["dtype"] = model.cards.dtype;
     props["weights"] = model.cards.weights;
     props["kv_cache"] = model.cards.kv_cache;
+    props["memory"] = memory_json(model.memory);
   }
   const api::RequestLimits& limits = options.limits;
   props["limits"] = json::object{{"max_images", limits.max_images},
@@ -125,6 +129,7 @@ void Handlers::props(ApiServer& server, Call call) {
                                  {"max_stop_bytes", limits.max_stop_bytes},
                                  {"max_n", limits.max_n},
                                  {"max_queue", options.max_queue},
+                                 {"max_pending_bytes", options.http.max_pending_body_bytes},
                                  {"max_connections", options.http.max_connections},
                                  {"max_header_bytes", options.http.max_header_bytes}};
   respond_json(call, json::serialize(props));
