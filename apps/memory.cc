@@ -124,8 +124,8 @@ RunPlan plan_tokens(const glm4v::Glm4vConfig& config, const CommonOptions& optio
         sizes.scratch_needs(plan.limits.max_step_rows, rows, plan.limits.context_tokens));
     plan.scratch.back().candidates = kMaxCandidates;
     bytes.push_back(card_bytes(cards, tp, plan.scratch.back()));
-    plan.rate += static_cast<double>(
-        plan.model.cards[static_cast<std::size_t>(rank)].kv_bytes_per_token);
+    plan.rate +=
+        static_cast<double>(plan.model.cards[static_cast<std::size_t>(rank)].kv_bytes_per_token);
   }
   add_card_items(plan, bytes);
   return plan;
@@ -186,11 +186,9 @@ MemoryVerdict judge_memory(const glm4v::Glm4vConfig& config, const CommonOptions
   const RunPlan plan = plan_run(config, options, needs);
   const double planned = std::min(tokens, static_cast<double>(kMaxPlannedTokens));
   MemoryVerdict verdict;
-  verdict.kv_tokens = needs.kv_tokens > 0
-                          ? needs.kv_tokens
-                          : static_cast<std::int64_t>(std::min(tokens, 9e18));
-  verdict.needed_bytes =
-      static_cast<double>(plan.total_bytes()) + plan.rate * (tokens - planned);
+  verdict.kv_tokens =
+      needs.kv_tokens > 0 ? needs.kv_tokens : static_cast<std::int64_t>(std::min(tokens, 9e18));
+  verdict.needed_bytes = static_cast<double>(plan.total_bytes()) + plan.rate * (tokens - planned);
   verdict.available_bytes = available_memory_bytes();
   if (verdict.available_bytes) {
     verdict.tokens_that_fit =

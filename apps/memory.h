@@ -36,7 +36,7 @@ struct RunPlan {
 struct MemoryVerdict {
   double needed_bytes = 0;  ///< floating point: an absurd context must not overflow
   std::optional<std::int64_t> available_bytes;
-  std::int64_t kv_tokens = 0;       ///< of all sequences
+  std::int64_t kv_tokens = 0;        ///< of all sequences
   std::int64_t tokens_that_fit = 0;  ///< 0: not even the weights fit
 
   [[nodiscard]] bool fits() const {
@@ -47,7 +47,8 @@ struct MemoryVerdict {
                                          const CommonOptions& options,
                                          const EngineNeeds& needs = {});
 
-/// The plan, if it fits. Throws Failure(kExitNoMemory), with the numbers and what would fit, if not.
+/// The plan, if it fits. Throws Failure(kExitNoMemory), with the numbers and what would fit, if
+/// not.
 RunPlan require_memory(const glm4v::Glm4vConfig& config, const CommonOptions& options,
                        const EngineNeeds& needs);
 

@@ -115,8 +115,8 @@ void check_options(const ServeOptions& options) {
   check_range("--max-pending-images", options.max_pending_images, options.limits.max_images, 65536);
   check_range("--kv-tokens", options.kv_tokens, 0, std::int64_t{1} << 32);
   check_range("--max-body-bytes", options.max_body_bytes, 1024, std::int64_t{1} << 32);
-  check_range("--max-pending-bytes", options.max_pending_bytes,
-              options.max_body_bytes + (64 << 10), std::int64_t{1} << 40);
+  check_range("--max-pending-bytes", options.max_pending_bytes, options.max_body_bytes + (64 << 10),
+              std::int64_t{1} << 40);
   check_range("--max-images", options.limits.max_images, 0, 1024);
   check_range("--max-image-bytes", options.limits.max_image_bytes, 1024, std::int64_t{1} << 31);
   check_range("--max-n", options.limits.max_n, 1, 128);

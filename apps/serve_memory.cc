@@ -8,6 +8,7 @@
 #include "apps/text.h"
 #include "cardloom/grammar/grammar.h"
 #include "cardloom/http/http_server.h"
+#include "cardloom/server/json_size.h"
 
 namespace cardloom::app {
 namespace {
@@ -35,9 +36,8 @@ std::int64_t pixel_bytes(const glm4v::Glm4vConfig& config) {
 std::int64_t picture_process_bytes(const ServeOptions& options, const glm4v::Glm4vConfig& config) {
   if (!config.vision) return 0;
   constexpr std::int64_t kProgram = 16 << 20;
-  return options.task_threads *
-         (kProgram + 2 * options.limits.max_image_bytes + 9 * options.common.max_image_pixels +
-          4 * pixel_bytes(config));
+  return options.task_threads * (kProgram + 2 * options.limits.max_image_bytes +
+                                 9 * options.common.max_image_pixels + 4 * pixel_bytes(config));
 }
 
 }  // namespace
@@ -54,13 +54,13 @@ server::MemoryTable serve_memory(const RunPlan& plan, const ServeOptions& option
                             .cards = {},
                             .shared = server::resident_bytes()});
   const auto add = [&](const char* kind, std::string text, std::int64_t bytes) {
-    table.requests.push_back(
-        {.kind = kind, .text = std::move(text), .cards = {}, .shared = bytes});
+    table.requests.push_back({.kind = kind, .text = std::move(text), .cards = {}, .shared = bytes});
   };
   add("bodies", "bodies", options.max_pending_bytes);
   add("reading", fmt::format("requests being read, {}", options.task_threads),
       options.task_threads *
-          (kBodyCopies * options.max_body_bytes + options.limits.max_image_bytes));
+          (kBodyCopies * options.max_body_bytes + options.limits.max_image_bytes +
+           server::kMaxJsonValues * server::kJsonValueBytes));
   add("pictures", fmt::format("pictures decoded, {}", options.max_pending_images),
       (options.max_pending_images + options.task_threads) * pixel_bytes(config));
   add("grammars", "grammars and their masks",

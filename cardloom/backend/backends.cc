@@ -77,9 +77,10 @@ CardBytes card_bytes(const CardPlan& plan, int world_size, const ScratchNeeds& n
   constexpr std::int64_t kGranule = std::int64_t{1} << 16;  // CpuDevice::scratch grows by it
   const cpu::Isa isa = cpu::choose_isa(plan.instruction_path).value_or_throw();
   const cpu::ScratchBytes scratch = cpu::scratch_bytes(needs, isa);
-  return {.scratch = round_up(scratch.team, kGranule) +
-                     plan.threads_per_card * round_up(scratch.worker, kGranule),
-          .exchange = 2 * cpu::exchange_bytes(needs, world_size, ThreadGroupOptions().buffer_bytes)};
+  return {
+      .scratch = round_up(scratch.team, kGranule) +
+                 plan.threads_per_card * round_up(scratch.worker, kGranule),
+      .exchange = 2 * cpu::exchange_bytes(needs, world_size, ThreadGroupOptions().buffer_bytes)};
 }
 
 void reserve_card(CardGroup& cards, int rank, const ScratchNeeds& needs) {
@@ -87,8 +88,7 @@ void reserve_card(CardGroup& cards, int rank, const ScratchNeeds& needs) {
   device.bind_thread();
   device.reserve_scratch(needs);
   Communicator& comm = cards.communicator(rank);
-  const std::int64_t bytes =
-      cpu::exchange_bytes(needs, comm.world_size(), comm.buffer_bytes());
+  const std::int64_t bytes = cpu::exchange_bytes(needs, comm.world_size(), comm.buffer_bytes());
   for (const std::uint64_t call : {0, 1}) populate_memory(comm.buffer(rank, call), bytes);
 }
 

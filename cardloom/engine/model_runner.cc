@@ -139,7 +139,8 @@ void ModelRunner::populate() {
       device_.bind_thread();
       workspace_.populate();
       kv_cache_.populate();
-      for (const Tensor* part : {&pictures_, &vision_states_, &candidate_logits_, &candidate_ids_}) {
+      for (const Tensor* part :
+           {&pictures_, &vision_states_, &candidate_logits_, &candidate_ids_}) {
         part->populate();
       }
       populate_memory(logits_.data, logits_.num_elements() * size_of(logits_.dtype));

@@ -49,7 +49,8 @@ class GrammarCompiler::Impl {
       made->set_id(++num_compiled_);
       const std::int64_t bytes = made->num_bytes();
       if (*live_ + bytes > limits_.live_bytes) grammars_.clear();
-      if (const std::int64_t before = live_->fetch_add(bytes); before + bytes > limits_.live_bytes) {
+      if (const std::int64_t before = live_->fetch_add(bytes);
+          before + bytes > limits_.live_bytes) {
         *live_ -= bytes;
         return no_room(bytes, before);
       }
@@ -91,11 +92,12 @@ class GrammarCompiler::Impl {
 
  private:
   [[nodiscard]] Error no_room(std::int64_t bytes, std::int64_t in_use) const {
-    return make_error(ErrorCode::kUnavailable,
-                      fmt::format("grammars of {} bytes are in use, of {} that may be; this one has "
-                                  "{}",
-                                  in_use, limits_.live_bytes, bytes),
-                      {}, "try again in a moment, or ask for a simpler form");
+    return make_error(
+        ErrorCode::kUnavailable,
+        fmt::format("grammars of {} bytes are in use, of {} that may be; this one has "
+                    "{}",
+                    in_use, limits_.live_bytes, bytes),
+        {}, "try again in a moment, or ask for a simpler form");
   }
 
   static constexpr std::size_t kKeyBytes = 4 * sizeof(std::int64_t);  ///< without frames

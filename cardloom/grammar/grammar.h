@@ -19,7 +19,8 @@ struct GrammarLimits {
   std::int64_t max_depth = 64;          ///< of nested values, while compiling and while matching
   std::int64_t max_whitespace = 16;     ///< bytes in a row between JSON tokens
   std::int64_t cache_bytes = 64 << 20;  ///< of grammars and masks that are kept for later
-  /// Of all grammars, kept or in use; beyond: kUnavailable, until requests that use some have ended.
+  /// Of all grammars, kept or in use; beyond: kUnavailable, until requests that use some have
+  /// ended.
   std::int64_t live_bytes = 64 << 20;
   std::int64_t max_string_chars = 1 << 20;  ///< of a string whose length the schema leaves open
   std::int64_t max_steps = 2 << 20;         ///< of compiling: what stops hostile input in time

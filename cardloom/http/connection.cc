@@ -233,8 +233,7 @@ auto Connection::read_body(RequestParser& parser, BodyRoom& room) -> Task<bool> 
     if (!has_room) {
       refuse(503, fmt::format("the server holds bodies of {} bytes, of {} that it may: try again "
                               "in a moment",
-                              shared_->body_bytes.load(),
-                              shared_->options.max_pending_body_bytes));
+                              shared_->body_bytes.load(), shared_->options.max_pending_body_bytes));
       co_return false;
     }
     if (parser.is_done()) co_return true;
@@ -268,8 +267,7 @@ Admission Connection::admit(const RequestHead& head) {
 void Connection::hand_over(RequestParser& parser, BodyRoom room) {
   in_wanted_ = kHeadReadBytes;
   auto exchange = std::make_shared<ConnectionExchange>(
-      shared_from_this(), number_, std::move(parser.head()), parser.take_body(),
-      std::move(room));
+      shared_from_this(), number_, std::move(parser.head()), parser.take_body(), std::move(room));
   exchange_ = exchange;
   const std::string what = fmt::format("{} {}", exchange->head().method, exchange->head().path);
   try {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cardloom/http/host_check.h"
+#include "cardloom/server/json_size.h"
 #include "cardloom/server/routes.h"
 
 namespace cardloom::server {
@@ -250,6 +251,15 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
     call.path_tail = exchange->head().path.substr(pattern.size());
   }
   call.exchange = std::make_shared<CountedExchange>(std::move(exchange), metrics_, route->name);
+  if (has_more_json_values(call.exchange->body(), kMaxJsonValues)) {
+    metrics_.observe_rejection("request_too_large");
+    return call.exchange->respond(response_of(
+        make_api_error(413, "invalid_request_error", "request_too_large",
+                       fmt::format("the body has more than {} JSON values, which is the most: "
+                                   "send a shorter one",
+                                   kMaxJsonValues)),
+        route->shape));
+  }
   route->handle(*this, std::move(call));
 }
 

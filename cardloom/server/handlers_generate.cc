@@ -93,15 +93,15 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
     };
     auto prepared_or_not = prepare();
     call.exchange->release_body();
-    respond_on_io<PreparedRequest>(
-        call, api.shape.error, std::move(prepared_or_not),
-        [&server, call, api](PreparedRequest prepared) {
-          server.metrics_.observe_pictures(prepared.num_images, "ok");
-          std::make_shared<Generation>(server.home(*call.exchange), call.exchange,
-                                       std::move(prepared), api.shape, call.request_id,
-                                       call.arrived)
-              ->start();
-        });
+    respond_on_io<PreparedRequest>(call, api.shape.error, std::move(prepared_or_not),
+                                   [&server, call, api](PreparedRequest prepared) {
+                                     server.metrics_.observe_pictures(prepared.num_images, "ok");
+                                     std::make_shared<Generation>(server.home(*call.exchange),
+                                                                  call.exchange,
+                                                                  std::move(prepared), api.shape,
+                                                                  call.request_id, call.arrived)
+                                         ->start();
+                                   });
   });
 }
 

@@ -10,10 +10,10 @@ namespace cardloom::server {
 
 /// One thing that takes memory.
 struct MemoryItem {
-  std::string kind;  ///< for programs: "weights", "kv"
-  std::string text;  ///< for people: "KV cache, 32768 tokens"
+  std::string kind;                   ///< for programs: "weights", "kv"
+  std::string text;                   ///< for people: "KV cache, 32768 tokens"
   std::vector<std::int64_t> cards{};  ///< bytes [rank]; empty: of no card
-  std::int64_t shared = 0;          ///< bytes of no card
+  std::int64_t shared = 0;            ///< bytes of no card
 
   [[nodiscard]] std::int64_t total() const;
 };
@@ -22,7 +22,7 @@ struct MemoryItem {
 /// to take beside that.
 struct MemoryTable {
   std::vector<MemoryItem> reserved;
-  std::vector<MemoryItem> requests;  ///< at most, each by a limit that is kept
+  std::vector<MemoryItem> requests;    ///< at most, each by a limit that is kept
   std::int64_t picture_processes = 0;  ///< at most: of other processes
 
   [[nodiscard]] std::int64_t reserved_bytes() const;

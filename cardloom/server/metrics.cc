@@ -79,13 +79,16 @@ void append_memory(std::vector<prometheus::MetricFamily>& families, const Memory
     made.gauge.value = static_cast<double>(bytes);
     return made;
   };
-  families.push_back({"cardloom_resident_memory_bytes", "Of the process, now.", MetricType::Gauge,
+  families.push_back({"cardloom_resident_memory_bytes",
+                      "Of the process, now.",
+                      MetricType::Gauge,
                       {metric({}, resident_bytes())}});
   if (table == nullptr) return;
-  prometheus::MetricFamily cards{"cardloom_device_memory_bytes", "Reserved on each card, by kind.",
-                                 MetricType::Gauge, {}};
+  prometheus::MetricFamily cards{
+      "cardloom_device_memory_bytes", "Reserved on each card, by kind.", MetricType::Gauge, {}};
   prometheus::MetricFamily requests{"cardloom_request_memory_bytes",
-                                    "What requests can take at most, by kind.", MetricType::Gauge,
+                                    "What requests can take at most, by kind.",
+                                    MetricType::Gauge,
                                     {}};
   for (const MemoryItem& item : table->reserved) {
     for (std::size_t rank = 0; rank < item.cards.size(); ++rank) {

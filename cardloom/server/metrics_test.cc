@@ -50,7 +50,8 @@ TEST(Metrics, TellWhatWasCountedAndWhatIs) {
   EXPECT_TRUE(has_line(text, "cardloom_kv_cache_usage_ratio 0.25"));
   EXPECT_TRUE(has_line(text, "cardloom_prompt_tokens_total 70"));
   EXPECT_TRUE(has_line(text, "cardloom_connections 5"));
-  EXPECT_EQ(text.find("cardloom_device_memory_bytes"), std::string::npos);  // not before there is a plan
+  EXPECT_EQ(text.find("cardloom_device_memory_bytes"),
+            std::string::npos);  // not before there is a plan
   EXPECT_TRUE(has_line(text, "cardloom_image_tokens_total 18"));
   EXPECT_TRUE(has_line(text, "cardloom_request_generation_tokens_sum 4"));
   EXPECT_EQ(text.find("vllm:"), std::string::npos);

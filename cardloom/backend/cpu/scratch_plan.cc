@@ -54,9 +54,8 @@ ScratchBytes scratch_bytes(const ScratchNeeds& needs, Isa isa) {
   bytes.worker = 3 * needs.width * kFloat;
   for (const ScratchNeeds::Product& product : needs.products) {
     bytes.team = std::max(bytes.team, packed_activations(product, needs.dtype));
-    const std::int64_t blocks =
-        std::min(std::max<std::int64_t>(kRowsPerTask / gemm.block_rows, 1),
-                 ceil_div(product.rows, gemm.block_rows));
+    const std::int64_t blocks = std::min(std::max<std::int64_t>(kRowsPerTask / gemm.block_rows, 1),
+                                         ceil_div(product.rows, gemm.block_rows));
     constexpr std::int64_t kOwnAndTree = 4;  // spare_elements has 3 levels
     const std::int64_t sums = kOwnAndTree * blocks * kPanelsPerTask * kTileElements * kFloat;
     bytes.worker = std::max({bytes.worker, sums, product.depth * kFloat});

@@ -35,10 +35,9 @@ std::int64_t Glm4vSizes::layer_bytes(std::int64_t T, std::int64_t selected) cons
   const std::int64_t rows = Workspace::bytes_of(info_.dtype, {selected, heads * D}) +
                             2 * Workspace::bytes_of(DType::kI32, {selected});
   return Workspace::bytes_of(info_.dtype, {T, info_.hidden_size}) +
-         std::max(
-             Workspace::bytes_of(info_.dtype, {T, (heads + 2 * share_.kv_groups.size()) * D}) +
-                 rows,
-             Workspace::bytes_of(info_.dtype, {T, 2 * share_.features.size()}));
+         std::max(Workspace::bytes_of(info_.dtype, {T, (heads + 2 * share_.kv_groups.size()) * D}) +
+                      rows,
+                  Workspace::bytes_of(info_.dtype, {T, 2 * share_.features.size()}));
 }
 
 std::int64_t Glm4vSizes::forward_workspace_bytes(std::int64_t T, std::int64_t R) const {
@@ -100,9 +99,8 @@ ScratchNeeds Glm4vSizes::scratch_needs(std::int64_t T, std::int64_t R,
       {P, std::max(vision_->hidden_size,
                    whole ? vision_->intermediate_size : share_.vision_features.size())});
   needs.products.push_back(
-      {vision_->num_projected(),
-       std::max({4 * vision_->hidden_size, info_.hidden_size,
-                 whole ? intermediate_size_ : share_.features.size()})});
+      {vision_->num_projected(), std::max({4 * vision_->hidden_size, info_.hidden_size,
+                                           whole ? intermediate_size_ : share_.features.size()})});
   needs.width = std::max(needs.width, vision_->hidden_size);
   needs.attentions.push_back({P, heads, heads, vision_->head_dim, P});
   needs.exchanged_rows = std::max(needs.exchanged_rows, P);

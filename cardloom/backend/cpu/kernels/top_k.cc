@@ -12,8 +12,8 @@
 namespace cardloom::cpu {
 namespace {
 
-constexpr std::int64_t kRunColumns = 1024;     ///< gathered at a time where a row is not dense
-constexpr std::int64_t kBlockColumns = 256;    ///< skipped together if none comes far enough
+constexpr std::int64_t kRunColumns = 1024;   ///< gathered at a time where a row is not dense
+constexpr std::int64_t kBlockColumns = 256;  ///< skipped together if none comes far enough
 
 constexpr std::int32_t kNoKey = std::numeric_limits<std::int32_t>::min();
 
