@@ -18,11 +18,7 @@ double rounded(double value) {
 }
 
 double kv_bytes_per_token(const glm4v::Glm4vConfig& config, const CommonOptions& options) {
-  double sum = 0;
-  for (const auto& card : plan_for(config, options).cards) {
-    sum += static_cast<double>(card.kv_bytes_per_token);
-  }
-  return sum;
+  return plan_run(config, options).rate;
 }
 
 Work work_of(const WorkCounter& counter, const BenchPhase& phase) {

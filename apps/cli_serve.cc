@@ -61,6 +61,8 @@ void add_capacity(CLI::App& command, ServeOptions& options) {
          "requests of one API key under way; beyond: 429; 0: any number");
   number("--max-pending-images", options.max_pending_images,
          "pictures of all requests that are read, wait or run; beyond: 429");
+  number("--max-pending-bytes", options.max_pending_bytes,
+         "bytes of all requests' bodies that are read or wait; beyond: 503");
   number("--kv-tokens", options.kv_tokens,
          "tokens of KV cache for all sequences; 0: four whole contexts");
   number("--io-threads", options.io_threads, "threads that talk to clients");

@@ -148,6 +148,7 @@ struct ServeOptions {
   std::int64_t max_pending_images = 64;
   std::int64_t max_total_pixels = 120'000'000;  ///< of a request
   std::int64_t max_per_key = 0;                 ///< requests of one API key; 0: any number
+  std::int64_t max_pending_bytes = 256 << 20;
   std::int64_t kv_tokens = 0;  ///< of all sequences together; 0: four whole contexts
   std::int64_t max_body_bytes = 64 << 20;
   std::int64_t max_header_bytes = 16 << 10;

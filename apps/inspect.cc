@@ -15,7 +15,6 @@ namespace {
 
 using glm4v::CardMemory;
 using glm4v::Glm4vConfig;
-using glm4v::MemoryPlan;
 using glm4v::WeightParts;
 
 /// What is known of the weights without reading them.
@@ -102,17 +101,18 @@ std::string weights_text(const WeightReport& weights) {
   return text;
 }
 
-std::string plan_text(const MemoryPlan& plan) {
+std::string plan_text(const RunPlan& plan) {
   std::vector<std::vector<std::string>> rows;
   std::vector<std::string>& heads = rows.emplace_back();
-  heads.emplace_back("memory");
-  for (const CardMemory& card : plan.cards) heads.push_back(fmt::format("card {}", card.rank));
+  heads.emplace_back("weights");
+  const std::vector<CardMemory>& cards = plan.model.cards;
+  for (const CardMemory& card : cards) heads.push_back(fmt::format("card {}", card.rank));
   heads.emplace_back("all");
   const auto add = [&](std::string name, auto bytes_of) {
     std::vector<std::string>& row = rows.emplace_back();
     row.push_back(std::move(name));
     std::int64_t sum = 0;
-    for (const CardMemory& card : plan.cards) {
+    for (const CardMemory& card : cards) {
       row.push_back(binary_bytes(bytes_of(card)));
       sum += bytes_of(card);
     }
@@ -121,25 +121,18 @@ std::string plan_text(const MemoryPlan& plan) {
   for (const auto& part : kParts) {
     add(part.name, [&](const CardMemory& card) { return card.weights_bytes.*part.part; });
   }
-  add("weights", [](const CardMemory& card) { return card.weights_bytes.total(); });
+  add("rotary table", [](const CardMemory& card) { return card.rotary_bytes; });
   add("KV of a token", [](const CardMemory& card) { return card.kv_bytes_per_token; });
-  add(fmt::format("KV of {} tokens", plan.options.context_tokens),
-      [](const CardMemory& card) { return card.kv_bytes; });
-  add("pictures being encoded", [](const CardMemory& card) { return card.vision_state_bytes; });
-  add("workspace, a picture", [](const CardMemory& card) { return card.vision_workspace_bytes; });
-  add(fmt::format("workspace, {} rows", plan.options.step_tokens),
-      [](const CardMemory& card) { return card.text_workspace_bytes; });
-  add("total", [](const CardMemory& card) { return card.total_bytes; });
-  return table(rows);
+  return table(rows) + "\n" + memory_text(plan.table);
 }
 
 json::object range_json(const IndexRange& range) {
   return {{"begin", range.begin}, {"end", range.end}};
 }
 
-json::array cards_json(const MemoryPlan& plan) {
+json::array cards_json(const RunPlan& plan) {
   json::array cards;
-  for (const CardMemory& card : plan.cards) {
+  for (const CardMemory& card : plan.model.cards) {
     json::object weights;
     for (const auto& part : kParts) {
       std::string key = part.name;
@@ -147,6 +140,12 @@ json::array cards_json(const MemoryPlan& plan) {
       weights[key] = card.weights_bytes.*part.part;
     }
     weights["total"] = card.weights_bytes.total();
+    json::object memory;
+    std::int64_t total = 0;
+    for (const server::MemoryItem& item : plan.table.reserved) {
+      memory[item.kind] = item.cards[static_cast<std::size_t>(card.rank)];
+      total += item.cards[static_cast<std::size_t>(card.rank)];
+    }
     cards.push_back({{"rank", card.rank},
                      {"heads", range_json(card.share.heads)},
                      {"kv_groups", range_json(card.share.kv_groups)},
@@ -154,11 +153,8 @@ json::array cards_json(const MemoryPlan& plan) {
                      {"vocabulary", range_json(card.share.vocabulary)},
                      {"weights_bytes", std::move(weights)},
                      {"kv_bytes_per_token", card.kv_bytes_per_token},
-                     {"kv_bytes", card.kv_bytes},
-                     {"vision_state_bytes", card.vision_state_bytes},
-                     {"vision_workspace_bytes", card.vision_workspace_bytes},
-                     {"text_workspace_bytes", card.text_workspace_bytes},
-                     {"total_bytes", card.total_bytes}});
+                     {"memory_bytes", std::move(memory)},
+                     {"total_bytes", total}});
   }
   return cards;
 }
@@ -175,8 +171,8 @@ std::string verdict_text(const WeightReport& weights, const MemoryVerdict& memor
                ? fmt::format("fits into the {} free here", binary_bytes(*memory.available_bytes))
                : fmt::format("does not fit into the {} free here",
                              binary_bytes(*memory.available_bytes));
-    if (!memory.fits() && memory.context_that_fits > 0) {
-      room += fmt::format(" (--context {} would)", memory.context_that_fits);
+    if (!memory.fits() && memory.tokens_that_fit > 0) {
+      room += fmt::format(" (--context {} would)", memory.tokens_that_fit);
     }
   }
   const DType kv_cache = kv_cache_of(options);
@@ -188,7 +184,7 @@ std::string verdict_text(const WeightReport& weights, const MemoryVerdict& memor
 }
 
 json::object to_json(const LoadedModelDirectory& directory, const WeightReport& weights,
-                     const MemoryPlan& plan, const MemoryVerdict& memory) {
+                     const RunPlan& plan, const MemoryVerdict& memory) {
   const Glm4vConfig& config = directory.config;
   json::object object{
       {"architecture", directory.architecture},
@@ -205,12 +201,12 @@ json::object to_json(const LoadedModelDirectory& directory, const WeightReport& 
       {"surplus", json::array(weights.surplus.begin(), weights.surplus.end())},
       {"problem",
        weights.status ? json::value(nullptr) : json::value(weights.status.error().message)},
-      {"tp", plan.options.tp},
-      {"dtype", to_string(plan.options.dtype)},
-      {"weights", to_string(*plan.options.weights)},
-      {"vision_weights", to_string(*plan.options.vision_weights)},
-      {"kv_cache", kv_cache_name(*plan.options.kv_cache)},
-      {"context", memory.context_tokens},
+      {"tp", plan.model.options.tp},
+      {"dtype", to_string(plan.model.options.dtype)},
+      {"weights", to_string(*plan.model.options.weights)},
+      {"vision_weights", to_string(*plan.model.options.vision_weights)},
+      {"kv_cache", kv_cache_name(*plan.model.options.kv_cache)},
+      {"context", memory.kv_tokens},
       {"cards", cards_json(plan)},
       {"needed_bytes", memory.needed_bytes},
       {"fits", memory.fits()}};
@@ -231,7 +227,7 @@ int run_inspect(const InspectOptions& options) {
   check_common(options.common);
   const LoadedModelDirectory directory = open_directory(options.common.model);
   const WeightReport weights = look_at_weights(options.common.model, directory.config);
-  const MemoryPlan plan = plan_for(directory.config, options.common);
+  const RunPlan plan = plan_run(directory.config, options.common);
   const MemoryVerdict memory = judge_memory(directory.config, options.common);
   if (options.common.json) {
     print_json(to_json(directory, weights, plan, memory));

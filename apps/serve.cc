@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "apps/commands.h"
 #include "apps/memory.h"
+#include "apps/serve_memory.h"
 #include "apps/serve_signals.h"
 #include "apps/session.h"
 #include "apps/text.h"
@@ -108,6 +110,7 @@ server::ApiServerOptions server_options(const ServeOptions& options, const std::
   server.http.max_connections = options.max_connections;
   server.http.max_header_bytes = options.max_header_bytes;
   server.http.max_headers = options.max_headers;
+  server.http.max_pending_body_bytes = options.max_pending_bytes;
   server.limits = options.limits;
   server.max_body_bytes = options.max_body_bytes;
   server.task_threads = static_cast<int>(options.task_threads);
@@ -140,6 +143,8 @@ void check_options(const ServeOptions& options) {
   check_range("--max-header-bytes", options.max_header_bytes, 1024, 1 << 20);
   check_range("--max-headers", options.max_headers, 8, 1000);
   check_range("--max-messages", options.limits.max_messages, 1, 1'000'000);
+  check_range("--max-pending-bytes", options.max_pending_bytes, options.max_body_bytes + (64 << 10),
+              std::int64_t{1} << 40);
   check_range("--max-images", options.limits.max_images, 0, 1024);
   check_range("--max-image-bytes", options.limits.max_image_bytes, 1024, std::int64_t{1} << 31);
   check_range("--max-total-pixels", options.max_total_pixels, 1, std::int64_t{1} << 40);
@@ -221,6 +226,7 @@ struct Serving {
   std::unique_ptr<server::ApiServer> server;
   LoadedEngine loaded;
   std::unique_ptr<EngineLoop> loop;
+  server::MemoryTable memory;
 };
 
 server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& checkpoint,
@@ -243,6 +249,7 @@ server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& c
                  .kv_cache = std::string(kv_cache_name(loaded.kv_cache))};
   model.fingerprint =
       fmt::format("{}-{}-{}", model.cards.isa, model.cards.weights, model.cards.kv_cache);
+  model.memory = serving.memory;
   model.engine = serving.loop.get();
   model.grammars = serving.grammars.get();
   model.pictures = serving.pictures.get();
@@ -264,8 +271,7 @@ void require_whole_context(const ServeOptions& options, const Checkpoint& checkp
              fmt::format("--kv-tokens {}, or a smaller --context", context));
 }
 
-void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Serving& serving,
-                const std::string& id) {
+EngineNeeds needs_of(const ServeOptions& options, const Checkpoint& checkpoint) {
   EngineNeeds needs;
   needs.max_sequences = options.max_running;
   const std::int64_t context = context_of(options, checkpoint);
@@ -274,12 +280,23 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
   needs.max_logits_rows = options.max_running * (1 + needs.speculate_ngram);
   needs.vision_layers_per_step = kVisionLayersPerStep;
+  needs.populate = true;
+  return needs;
+}
+
+void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Serving& serving,
+                const std::string& id) {
+  const EngineNeeds needs = needs_of(options, checkpoint);
+  const RunPlan plan = require_memory(checkpoint.config(), options.common, needs);
+  serving.memory = serve_memory(plan, options, checkpoint.config());
+  say_memory(options, serving.memory);
   serving.loaded = load_engine(checkpoint, options.common, needs);
   warm_up(*serving.loaded.engine, checkpoint);
   serving.loop = std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);
   serving.grammars = std::make_unique<GrammarCompiler>(
       *checkpoint.tokenizer, static_cast<std::int32_t>(checkpoint.config().vocab_size),
       checkpoint.stop_ids(), GrammarLimits{.max_schema_bytes = options.limits.max_schema_bytes});
+  malloc_trim(0);  // what loading took and gave back: megabytes that no plan knows
   serving.server->serve(serve_model(options, checkpoint, serving, id));
 }
 
@@ -358,6 +375,9 @@ int run_serve(const ServeOptions& options) {
   }
   std::fputs(fmt::format("ready on {}\n", address).c_str(), stderr);
   say(options, fmt::format("{}: {}", id, serving.loaded.describe()));
+  say(options, fmt::format("resident now: {}, plan {}", binary_bytes(server::resident_bytes()),
+                           binary_bytes(serving.memory.reserved_bytes())));
+  if (options.common.json) print_json({{"memory", server::memory_json(serving.memory)}});
   for (;;) {
     switch (signals.wait(std::chrono::hours(1))) {
       case ServeSignal::kNone:

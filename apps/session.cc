@@ -4,7 +4,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "apps/memory.h"
@@ -264,14 +266,53 @@ std::string LoadedEngine::describe() const {
   return text;
 }
 
+std::int64_t context_of(const CommonOptions& options, const EngineNeeds& needs,
+                        const glm4v::Glm4vConfig& config) {
+  if (needs.context_tokens > 0) return needs.context_tokens;
+  return options.context > 0 ? options.context : config.max_positions;
+}
+
+EngineOptions engine_options(const CommonOptions& options, const EngineNeeds& needs,
+                             const glm4v::Glm4vConfig& config) {
+  EngineOptions engine;
+  engine.context_tokens = context_of(options, needs, config);
+  engine.max_sequences = needs.max_sequences;
+  engine.max_step_tokens = options.chunk;
+  engine.kv_cache = kv_cache_of(options);
+  engine.max_logits_rows = needs.max_logits_rows;
+  engine.kv_tokens = needs.kv_tokens;
+  engine.speculate_ngram = needs.speculate_ngram;
+  engine.vision_layers_per_step = static_cast<int>(needs.vision_layers_per_step);
+  engine.vision_cut = vision_cut_of(options);
+  engine.populate = needs.populate;
+  engine.stream = with_exit_code(kExitUsage, [] { return StreamOptions::from_environment(); });
+  engine.stream.fingerprints = needs.fingerprints;
+  return engine;
+}
+
+/// Scratch memory and buffers of all cards, each taken by a thread on its card.
+static void reserve_cards(CardGroup& cards, const RunPlan& plan) {
+  std::vector<std::exception_ptr> failures(cards.devices.size());
+  std::vector<std::jthread> threads;
+  for (std::size_t rank = 0; rank < cards.devices.size(); ++rank) {
+    threads.emplace_back([&, rank] {
+      try {
+        reserve_card(cards, static_cast<int>(rank), plan.scratch[rank]);
+      } catch (...) {
+        failures[rank] = std::current_exception();  // rethrown below
+      }
+    });
+  }
+  threads.clear();  // joins
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+}
+
 LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& options,
                          const EngineNeeds& needs) {
-  CommonOptions planned = options;
-  if (needs.context_tokens > 0) planned.context = needs.context_tokens;
-  CommonOptions whole = planned;
-  whole.context = needs.kv_tokens > 0 ? needs.kv_tokens : planned.context * needs.max_sequences;
-  require_memory(checkpoint.config(), whole);
-  check_context(planned.context, checkpoint.config().max_positions);
+  const RunPlan plan = require_memory(checkpoint.config(), options, needs);
+  check_context(context_of(options, needs, checkpoint.config()), checkpoint.config().max_positions);
 
   LoadedEngine loaded;
   PlacedCards placed = unwrap(make_cards({.num_cards = static_cast<int>(options.tp),
@@ -288,19 +329,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
   loaded.weights = formats_of(options);
   loaded.kv_cache = kv_cache_of(options);
 
-  EngineOptions engine;
-  engine.context_tokens = planned.context;
-  engine.max_sequences = needs.max_sequences;
-  engine.max_step_tokens = options.chunk;
-  engine.kv_cache = loaded.kv_cache;
-  engine.max_logits_rows = needs.max_logits_rows;
-  engine.kv_tokens = needs.kv_tokens;
-  engine.speculate_ngram = needs.speculate_ngram;
-  engine.vision_layers_per_step = static_cast<int>(needs.vision_layers_per_step);
-  engine.vision_cut = vision_cut_of(options);
-  engine.stream = with_exit_code(kExitUsage, [] { return StreamOptions::from_environment(); });
-  engine.stream.fingerprints = needs.fingerprints;
-
+  const EngineOptions engine = engine_options(options, needs, checkpoint.config());
   const Clock::time_point begin = Clock::now();
   LoadProgress progress(options.quiet || options.json);
   const ModelFactory factory = [&](const CardGroup& cards) {
@@ -316,6 +345,9 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
                           }});
     });
   };
+  if (needs.populate) {
+    with_exit_code(kExitDevice, [&] { reserve_cards(placed.cards, plan); });
+  }
   loaded.engine = with_exit_code(kExitDevice, [&] {
     return std::make_unique<Engine>(std::move(placed.cards), factory, engine);
   });

@@ -96,7 +96,13 @@ struct EngineNeeds {
   std::int64_t kv_tokens = 0;  ///< rows of the KV cache; 0: a whole context for each sequence
   std::int64_t speculate_ngram = 0;
   std::int64_t vision_layers_per_step = 0;  ///< 0: all
+  bool populate = false;                    ///< take all memory at once, as a server should
 };
+/// Tokens of one sequence.
+[[nodiscard]] std::int64_t context_of(const CommonOptions& options, const EngineNeeds& needs,
+                                      const glm4v::Glm4vConfig& config);
+[[nodiscard]] EngineOptions engine_options(const CommonOptions& options, const EngineNeeds& needs,
+                                           const glm4v::Glm4vConfig& config);
 
 /// An engine on its cards, and what is told about them.
 struct LoadedEngine {

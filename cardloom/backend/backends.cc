@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "cardloom/backend/cpu/cpu_device.h"
+#include "cardloom/backend/cpu/scratch_plan.h"
 #include "cardloom/backend/cpu/topology.h"
+#include "cardloom/base/integer_math.h"
 #include "cardloom/comm/thread_communicator.h"
 
 namespace cardloom {
@@ -39,9 +41,7 @@ PlacedCards make_cpu_cards(const CardOptions& options, cpu::Isa isa) {
   return placed;
 }
 
-}  // namespace
-
-Result<PlacedCards> make_cards(const CardOptions& options, Location caller) {
+Result<cpu::Isa> check_options(const CardOptions& options, Location caller) {
   if (options.num_cards < 1 || options.num_cards > kMaxCards) {
     return make_error(ErrorCode::kInvalidArgument,
                       fmt::format("{} cards, but 1 to {} work", options.num_cards, kMaxCards), {},
@@ -53,9 +53,43 @@ Result<PlacedCards> make_cards(const CardOptions& options, Location caller) {
                                   options.threads_per_card, kMaxThreads),
                       {}, {}, caller);
   }
-  const Result<cpu::Isa> isa = cpu::choose_isa(options.isa, caller);
+  return cpu::choose_isa(options.isa, caller);
+}
+
+}  // namespace
+
+Result<PlacedCards> make_cards(const CardOptions& options, Location caller) {
+  const Result<cpu::Isa> isa = check_options(options, caller);
   if (!isa) return isa.error();
   return make_cpu_cards(options, *isa);
+}
+
+Result<CardPlan> plan_cards(const CardOptions& options, Location caller) {
+  const Result<cpu::Isa> isa = check_options(options, caller);
+  if (!isa) return isa.error();
+  const cpu::CardPlacement placement =
+      place_cards(cpu::discover_topology(), options.num_cards, options.threads_per_card);
+  return CardPlan{.threads_per_card = static_cast<int>(placement.cpus.front().size()),
+                  .instruction_path = std::string(to_string(*isa))};
+}
+
+CardBytes card_bytes(const CardPlan& plan, int world_size, const ScratchNeeds& needs) {
+  constexpr std::int64_t kGranule = std::int64_t{1} << 16;  // CpuDevice::scratch grows by it
+  const cpu::Isa isa = cpu::choose_isa(plan.instruction_path).value_or_throw();
+  const cpu::ScratchBytes scratch = cpu::scratch_bytes(needs, isa);
+  return {
+      .scratch = round_up(scratch.team, kGranule) +
+                 plan.threads_per_card * round_up(scratch.worker, kGranule),
+      .exchange = 2 * cpu::exchange_bytes(needs, world_size, ThreadGroupOptions().buffer_bytes)};
+}
+
+void reserve_card(CardGroup& cards, int rank, const ScratchNeeds& needs) {
+  Device& device = *cards.devices[static_cast<std::size_t>(rank)];
+  device.bind_thread();
+  device.reserve_scratch(needs);
+  Communicator& comm = cards.communicator(rank);
+  const std::int64_t bytes = cpu::exchange_bytes(needs, comm.world_size(), comm.buffer_bytes());
+  for (const std::uint64_t call : {0, 1}) populate_memory(comm.buffer(rank, call), bytes);
 }
 
 }  // namespace cardloom

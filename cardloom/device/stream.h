@@ -78,6 +78,11 @@ class Stream {
   [[nodiscard]] const StreamOptions& options() const { return options_; }
   void set_fingerprints(bool on) { options_.fingerprints = on; }
 
+  /// Of the queue, in bytes.
+  [[nodiscard]] static std::int64_t reserved_bytes() {
+    return static_cast<std::int64_t>(kNumSlots * sizeof(Slot));
+  }
+
   static constexpr std::size_t kMaxWorkBytes = 1008;
 
  private:

@@ -23,6 +23,9 @@ class Workspace {
   [[nodiscard]] static std::int64_t bytes_of(DType dtype,
                                              std::initializer_list<std::int64_t> shape);
 
+  /// As Tensor::populate.
+  void populate() const { memory_.populate(); }
+
   [[nodiscard]] std::int64_t capacity_bytes() const { return memory_.size_bytes(); }
   /// The most that was ever in use.
   [[nodiscard]] std::int64_t peak_bytes() const { return peak_; }

@@ -46,6 +46,9 @@ struct EngineOptions {
   std::int64_t aging_steps = 256;    ///< after which a sequence counts as one class higher
   std::int64_t speculate_ngram = 0;  ///< most tokens to propose by look-up in a step; 0: none
   VisionCut vision_cut = VisionCut::kAuto;
+  /// Whether all reserved memory is taken from the system at once, not page by page when first
+  /// used: then it cannot be gone by the time that a request needs it.
+  bool populate = false;
   StreamOptions stream{};
 };
 

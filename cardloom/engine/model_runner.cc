@@ -44,7 +44,7 @@ std::int64_t sum(const char* what, std::int64_t a, std::int64_t b) {
               "use a shorter context or fewer sequences at once");
 }
 
-std::int64_t workspace_bytes(const Model& model, const RankLimits& limits) {
+std::int64_t workspace_bytes(const ModelSizes& model, const RankLimits& limits) {
   const std::int64_t T = limits.max_step_rows;
   const std::int64_t R = std::min(limits.max_logits_rows, T);
   const std::int64_t forward = std::max(model.forward_workspace_bytes(T, R),
@@ -79,13 +79,13 @@ float load_f32(const std::byte* from, DType dtype) {
 
 }  // namespace
 
-RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
-  const ModelInfo& info = model.info();
+RankBytes plan_rank_bytes(const ModelSizes& sizes, const RankLimits& limits) {
+  const ModelInfo& info = sizes.info();
   RankBytes bytes;
   bytes.kv_cache =
       product("KV cache", {2, info.num_layers, limits.num_blocks, limits.block_size,
                            info.num_kv_heads, kv_row_bytes(limits.kv_cache, info.head_dim)});
-  bytes.workspace = workspace_bytes(model, limits);
+  bytes.workspace = workspace_bytes(sizes, limits);
   bytes.pictures = product("encoded pictures", {limits.num_picture_slots, info.image_rows,
                                                 info.hidden_size, size_of(info.dtype)});
   const std::int64_t states = product(
@@ -94,12 +94,14 @@ RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits) {
   bytes.pictures = sum("encoded pictures", bytes.pictures, states);
   bytes.logits =
       product("logits", {limits.max_logits_rows, info.vocab_size + 2 * kMaxCandidates, 4});
+  bytes.logs = OpLog::reserved_bytes() + Stream::reserved_bytes();
   return bytes;
 }
 
 ModelRunner::ModelRunner(Device& device, Communicator& comm, Model& model, const RankLimits& limits,
                          const StreamOptions& stream, const TensorView& logits)
-    : comm_(comm),
+    : device_(device),
+      comm_(comm),
       model_(model),
       log_(comm.rank(), comm.world_size()),
       workspace_(workspace_bytes(model, limits), device.id()),
@@ -127,6 +129,26 @@ ModelRunner::~ModelRunner() {
   }
   wake_.notify_all();
   thread_.join();
+}
+
+void ModelRunner::populate() {
+  // On a thread of its own: this one stays where it is.
+  std::exception_ptr failure;
+  std::thread([&] {
+    try {
+      device_.bind_thread();
+      workspace_.populate();
+      kv_cache_.populate();
+      for (const Tensor* part :
+           {&pictures_, &vision_states_, &candidate_logits_, &candidate_ids_}) {
+        part->populate();
+      }
+      populate_memory(logits_.data, logits_.num_elements() * size_of(logits_.dtype));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }).join();
+  if (failure) std::rethrow_exception(failure);
 }
 
 void ModelRunner::post(std::shared_ptr<const StepPlan> plan) {

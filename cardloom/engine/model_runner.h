@@ -9,11 +9,13 @@
 #include <thread>
 
 #include "cardloom/engine/batch.h"
+#include "cardloom/engine/engine.h"
 
 namespace cardloom {
 
 /// What a rank reserves, in counts.
 struct RankLimits {
+  std::int64_t context_tokens = 0;  ///< of one sequence
   std::int64_t num_blocks = 0;
   std::int64_t block_size = 0;  ///< tokens
   DType kv_cache = DType::kBF16;
@@ -29,10 +31,20 @@ struct RankBytes {
   std::int64_t workspace = 0;
   std::int64_t pictures = 0;  ///< encoded ones, and hidden states of those being encoded
   std::int64_t logits = 0;
+  std::int64_t logs = 0;  ///< the operator log and the stream's queue
+
+  [[nodiscard]] std::int64_t total() const {
+    return kv_cache + workspace + pictures + logits + logs;
+  }
 };
 
+/// The counts that options mean for a model. Throws kInvalidArgument, naming the option, if one is
+/// out of range.
+[[nodiscard]] RankLimits rank_limits(const EngineOptions& options, const ModelInfo& info,
+                                     int world_size);
+
 /// Throws kResourceExhausted, naming the part, if a size does not fit 63 bits.
-[[nodiscard]] RankBytes plan_rank_bytes(const Model& model, const RankLimits& limits);
+[[nodiscard]] RankBytes plan_rank_bytes(const ModelSizes& sizes, const RankLimits& limits);
 
 /// One rank: a thread that runs step plans on its card, one at a time, and all the memory that a
 /// step needs. The thread sleeps between steps.
@@ -60,6 +72,10 @@ class ModelRunner {
   [[nodiscard]] std::uint64_t num_launched() const { return stream_.num_launched(); }
   [[nodiscard]] std::uint64_t num_finished() const { return stream_.num_finished(); }
 
+  /// Takes all of the rank's memory from the system, next to its card. Before the first step.
+  /// Throws kResourceExhausted.
+  void populate();
+
   /// Only while no step runs.
   void set_trace(Trace* trace) { trace_ = trace; }
   [[nodiscard]] const OpLog& log() const { return log_; }
@@ -82,6 +98,7 @@ class ModelRunner {
   std::optional<StepResult> result_;
   bool stop_ = false;
 
+  Device& device_;
   Communicator& comm_;
   Model& model_;
   OpLog log_;

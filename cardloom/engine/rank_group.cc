@@ -17,70 +17,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kSlice{100};
 /// What a rank gets beyond its own deadlines to leave a step, and again once the group is aborted.
 constexpr std::chrono::milliseconds kGrace{2000};
-/// Of anything that options count.
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 20;
-
-void require_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value >= low && value <= high) return;
-  throw_error(ErrorCode::kInvalidArgument,
-              fmt::format("{} is {}, but must be {} to {}", name, value, low, high));
-}
-
-std::int64_t context_of(const EngineOptions& options, const ModelInfo& info) {
-  if (options.context_tokens == 0) return info.max_positions;
-  if (options.context_tokens < 0 || options.context_tokens > info.max_positions) {
-    throw_error(ErrorCode::kInvalidArgument,
-                fmt::format("a context of {} tokens, but the model takes 1 to {}",
-                            options.context_tokens, info.max_positions),
-                {}, "ask for a shorter context, or 0 for the model's own");
-  }
-  return options.context_tokens;
-}
-
-/// Every picture of a prompt has its own rows in the context, so there are no more than fit there.
-std::int64_t picture_slots_of(const EngineOptions& options, const ModelInfo& info,
-                              std::int64_t context) {
-  if (info.image_rows == 0) return 0;
-  const std::int64_t of_context = context / info.image_rows;
-  if (options.picture_bytes > 0) {
-    const std::int64_t bytes = info.image_rows * info.hidden_size * size_of(info.dtype);
-    return std::max(of_context, std::min(options.picture_bytes / bytes, kMaxCount));
-  }
-  return options.kv_tokens == 0 ? options.max_sequences * of_context
-                                : std::max(of_context, options.kv_tokens / info.image_rows);
-}
-
-/// Counts small enough that sums and products of two cannot overflow.
-RankLimits limits_of(const EngineOptions& options, const ModelInfo& info, std::int64_t context) {
-  require_range("max_sequences", options.max_sequences, 1, kMaxCount);
-  require_range("max_step_tokens", options.max_step_tokens, 1, kMaxCount);
-  require_range("block_size", options.block_size, 1, kMaxCount);
-  require_range("max_logits_rows", options.max_logits_rows, 1, kMaxCount);
-  require_range("max_pictures_per_step", options.max_pictures_per_step, 1, kMaxCount);
-  require_range("kv_tokens", options.kv_tokens, 0, kMaxCount * kMaxCount);
-  require_range("aging_steps", options.aging_steps, 1, kMaxCount * kMaxCount);
-  require_range("speculate_ngram", options.speculate_ngram, 0, kMaxCount);
-  RankLimits limits;
-  limits.block_size = options.block_size;
-  limits.kv_cache = kv_cache_dtype(info.dtype, options.kv_cache);
-  const std::int64_t context_blocks = ceil_div(context, options.block_size);
-  limits.num_blocks = options.kv_tokens == 0 ? options.max_sequences * context_blocks
-                                             : options.kv_tokens / options.block_size;
-  if (limits.num_blocks < context_blocks) {
-    throw_error(
-        ErrorCode::kInvalidArgument,
-        fmt::format("a KV cache of {} tokens, but a context has {}", options.kv_tokens, context),
-        fmt::format("{} blocks of {}; one sequence must be able to end", limits.num_blocks,
-                    options.block_size),
-        "give the KV cache more tokens, or ask for a shorter context");
-  }
-  limits.num_picture_slots = picture_slots_of(options, info, context);
-  limits.max_step_rows = options.max_step_tokens;
-  limits.max_logits_rows = std::min(options.max_logits_rows, options.max_step_tokens);
-  limits.max_pictures = options.max_pictures_per_step;
-  return limits;
-}
-
 std::string ranks_text(const std::vector<int>& ranks) {
   std::string text = ranks.size() == 1 ? "rank" : "ranks";
   for (std::size_t index = 0; index < ranks.size(); ++index) {
@@ -99,20 +35,21 @@ RankGroup::RankGroup(CardGroup cards, const ModelFactory& make_models, const Eng
     throw_error(ErrorCode::kInvalidArgument,
                 fmt::format("{} models for {} cards", models_.size(), cards_.devices.size()));
   }
-  context_tokens_ = context_of(options, model_info());
-  limits_ = limits_of(options, model_info(), context_tokens_);
-  if (options.vision_cut == VisionCut::kPictures) {  // its workspace is that of a picture a card
-    limits_.max_pictures = std::max<std::int64_t>(limits_.max_pictures, world_size());
-  }
+  limits_ = rank_limits(options, model_info(), world_size());
+  context_tokens_ = limits_.context_tokens;
   for (const auto& model : models_) {
     const RankBytes bytes = plan_rank_bytes(*model, limits_);
     bytes_.kv_cache = std::max(bytes_.kv_cache, bytes.kv_cache);
     bytes_.workspace = std::max(bytes_.workspace, bytes.workspace);
     bytes_.pictures = std::max(bytes_.pictures, bytes.pictures);
     bytes_.logits = std::max(bytes_.logits, bytes.logits);
+    bytes_.logs = std::max(bytes_.logs, bytes.logs);
   }
   try {
     reserve(options.stream);
+    if (options.populate) {
+      for (const auto& runner : runners_) runner->populate();
+    }
   } catch (const Exception& failure) {
     if (failure.error().code != ErrorCode::kResourceExhausted) throw;
     const std::string what =

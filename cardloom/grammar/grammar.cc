@@ -47,8 +47,18 @@ class GrammarCompiler::Impl {
       build(nfa);
       auto made = std::make_shared<Grammar>(determinize(nfa, what));
       made->set_id(++num_compiled_);
-      grammars_.insert(key, made, made->num_bytes());
-      return std::shared_ptr<const Grammar>(std::move(made));
+      const std::int64_t bytes = made->num_bytes();
+      if (*live_ + bytes > limits_.live_bytes) grammars_.clear();
+      if (const std::int64_t before = live_->fetch_add(bytes);
+          before + bytes > limits_.live_bytes) {
+        *live_ -= bytes;
+        return no_room(bytes, before);
+      }
+      // The count must live as long as whoever holds the last one.
+      std::shared_ptr<const Grammar> counted(
+          made.get(), [made, bytes, live = live_](const Grammar*) { *live -= bytes; });
+      grammars_.insert(key, counted, bytes);
+      return counted;
     } catch (const Exception& failure) {
       return failure.error();
     }
@@ -81,6 +91,15 @@ class GrammarCompiler::Impl {
   [[nodiscard]] const GrammarLimits& limits() const { return limits_; }
 
  private:
+  [[nodiscard]] Error no_room(std::int64_t bytes, std::int64_t in_use) const {
+    return make_error(
+        ErrorCode::kUnavailable,
+        fmt::format("grammars of {} bytes are in use, of {} that may be; this one has "
+                    "{}",
+                    in_use, limits_.live_bytes, bytes),
+        {}, "try again in a moment, or ask for a simpler form");
+  }
+
   static constexpr std::size_t kKeyBytes = 4 * sizeof(std::int64_t);  ///< without frames
 
   std::shared_ptr<const TokenMask> make_mask(const Grammar& grammar, const Place& place,
@@ -115,6 +134,8 @@ class GrammarCompiler::Impl {
   grammar::LruCache<TokenMask> masks_;
   const Tokenizer* tokenizer_;
   std::atomic<std::int64_t> num_compiled_ = 0;
+  std::shared_ptr<std::atomic<std::int64_t>> live_ =
+      std::make_shared<std::atomic<std::int64_t>>(0);  ///< bytes of all grammars there are
 };
 
 class GrammarCompiler::Impl::Constraint final : public TokenConstraint {

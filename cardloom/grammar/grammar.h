@@ -18,7 +18,10 @@ struct GrammarLimits {
   std::int64_t max_states = 4096;
   std::int64_t max_depth = 64;          ///< of nested values, while compiling and while matching
   std::int64_t max_whitespace = 16;     ///< bytes in a row between JSON tokens
-  std::int64_t cache_bytes = 64 << 20;  ///< of masks of all grammars together
+  std::int64_t cache_bytes = 64 << 20;  ///< of grammars and masks that are kept for later
+  /// Of all grammars, kept or in use; beyond: kUnavailable, until requests that use some have
+  /// ended.
+  std::int64_t live_bytes = 64 << 20;
   std::int64_t max_string_chars = 1 << 20;  ///< of a string whose length the schema leaves open
   std::int64_t max_steps = 2 << 20;         ///< of compiling: what stops hostile input in time
 };
@@ -36,6 +39,8 @@ class GrammarCompiler {
                   std::vector<std::int32_t> stop_ids, const GrammarLimits& limits = {});
   ~GrammarCompiler();
 
+  /// All four: kUnavailable if grammars in use leave no room for another.
+  ///
   /// Any JSON object.
   Result<std::shared_ptr<const Grammar>> json_object();
   /// Instances of a JSON Schema (draft 2020-12, the part listed in docs/guided.md). Fails closed:

@@ -106,6 +106,32 @@ TEST_F(GrammarTest, NoEndlessSpaceDigitsOrDepth) {
   EXPECT_FALSE(accepts_text(grammar, nested(65)));
 }
 
+TEST(GrammarMemory, GrammarsInUseHaveALimitTogether) {
+  ListTokenizer tokenizer = grammar_test::byte_tokenizer();
+  GrammarLimits limits;
+  limits.live_bytes = 8 << 10;
+  GrammarCompiler compiler(tokenizer, tokenizer.vocab_size(), {tokenizer.stop_id()}, limits);
+  std::vector<std::shared_ptr<const Grammar>> held;
+  std::optional<Error> refusal;
+  for (int i = 1; i < 100 && !refusal; ++i) {
+    auto made = compiler.regex("a{" + std::to_string(i) + "}b");
+    if (made) {
+      held.push_back(*made);
+    } else {
+      refusal = made.error();
+    }
+  }
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->code, ErrorCode::kUnavailable);
+  EXPECT_NE(refusal->message.find("of 8192 that may be"), std::string::npos) << refusal->message;
+  EXPECT_GT(held.size(), 1U);
+  // Those that nobody uses any more make room, though they were kept for later.
+  held.clear();
+  for (int i = 1; i < 100; ++i) {
+    EXPECT_TRUE(compiler.regex("c{" + std::to_string(i % 9 + 1) + "}d" + std::to_string(i)));
+  }
+}
+
 TEST_F(GrammarTest, AtTheDepthLimitOnlyWhatCanStillBeClosed) {
   GrammarLimits limits;
   limits.max_depth = 4;

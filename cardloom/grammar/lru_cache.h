@@ -42,6 +42,14 @@ class LruCache {
     }
   }
 
+  void clear() {
+    std::list<Entry> dropped;  // ended after the lock is released
+    const std::lock_guard<std::mutex> lock(mutex_);
+    dropped.swap(entries_);
+    places_.clear();
+    num_bytes_ = 0;
+  }
+
   [[nodiscard]] std::int64_t num_bytes() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return num_bytes_;

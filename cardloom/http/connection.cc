@@ -18,6 +18,7 @@ using std::chrono::seconds;
 /// An idle connection's share of memory; a head rarely needs more than one such read.
 constexpr std::size_t kHeadReadBytes = 4 << 10;
 constexpr std::size_t kBodyReadBytes = 64 << 10;
+constexpr std::int64_t kBodyRoomBytes = kBodyReadBytes;
 /// A body may take body_timeout_s plus this much time per byte: a picture over a slow line is
 /// welcome, a client that sends a byte a second is not.
 constexpr std::int64_t kMinBodyBytesPerSecond = 16 << 10;
@@ -98,7 +99,7 @@ auto Connection::sleep_until(Clock::time_point time) -> Task<void> {
 void Connection::start_reading() {
   if (reading_ || ended_ || lost_) return;
   // Beyond, requests sent ahead of their turn stay in the kernel: the client must wait.
-  const auto most = static_cast<std::size_t>(shared_->options.max_header_bytes) + kBodyReadBytes;
+  const auto most = static_cast<std::size_t>(shared_->options.max_header_bytes) + in_wanted_;
   if (in_.size() > most) return;
   reading_ = true;
   const std::size_t size = in_wanted_;
@@ -167,12 +168,13 @@ auto Connection::serve_one() -> Task<bool> {
     admission.max_body_bytes = kMaxSkippedBody;
   }
   parser.limit_body(admission.max_body_bytes, !admission.refusal);
-  const bool has_body = co_await read_body(parser);
+  BodyRoom room(shared_->body_bytes, shared_->options.max_pending_body_bytes);
+  const bool has_body = co_await read_body(parser, room);
   if (!has_body) co_return false;
   if (admission.refusal) {
     send_whole(std::move(*admission.refusal));
   } else {
-    hand_over(parser);
+    hand_over(parser, std::move(room));
   }
   const bool again = co_await answered();
   co_return again;
@@ -211,7 +213,7 @@ auto Connection::read_head(RequestParser& parser) -> Task<bool> {
   co_return false;
 }
 
-auto Connection::read_body(RequestParser& parser) -> Task<bool> {
+auto Connection::read_body(RequestParser& parser, BodyRoom& room) -> Task<bool> {
   const auto begin = Clock::now();
   std::int64_t num_bytes = 0;
   in_wanted_ = kBodyReadBytes;
@@ -224,6 +226,14 @@ auto Connection::read_body(RequestParser& parser) -> Task<bool> {
     num_bytes += static_cast<std::int64_t>(taken);
     if (parser.refusal()) {
       refuse(parser.refusal()->status, parser.refusal()->why);
+      co_return false;
+    }
+    // What has come, and the buffer for what comes next: a client that sends slowly holds little.
+    const bool has_room = room.grow_to(num_bytes + (parser.is_done() ? 0 : kBodyRoomBytes));
+    if (!has_room) {
+      refuse(503, fmt::format("the server holds bodies of {} bytes, of {} that it may: try again "
+                              "in a moment",
+                              shared_->body_bytes.load(), shared_->options.max_pending_body_bytes));
       co_return false;
     }
     if (parser.is_done()) co_return true;
@@ -254,10 +264,10 @@ Admission Connection::admit(const RequestHead& head) {
   return failed;
 }
 
-void Connection::hand_over(RequestParser& parser) {
+void Connection::hand_over(RequestParser& parser, BodyRoom room) {
   in_wanted_ = kHeadReadBytes;
   auto exchange = std::make_shared<ConnectionExchange>(
-      shared_from_this(), number_, std::move(parser.head()), parser.take_body());
+      shared_from_this(), number_, std::move(parser.head()), parser.take_body(), std::move(room));
   exchange_ = exchange;
   const std::string what = fmt::format("{} {}", exchange->head().method, exchange->head().path);
   try {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "cardloom/http/body_room.h"
 #include "cardloom/http/http_server.h"
 #include "cardloom/http/io_thread.h"
 #include "cardloom/http/read_buffer.h"
@@ -31,6 +32,7 @@ struct ServerShared {
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> slow_clients{0};
   std::atomic<std::uint64_t> refused{0};
+  std::atomic<std::int64_t> body_bytes{0};  ///< of all bodies
   std::atomic<bool> draining{false};
   std::atomic<bool> stopping{false};
 };
@@ -84,11 +86,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<bool> shake_hands();
   Task<bool> serve_one();  ///< one request; false: the connection must end
   Task<bool> read_head(RequestParser& parser);
-  Task<bool> read_body(RequestParser& parser);
+  Task<bool> read_body(RequestParser& parser, BodyRoom& room);
   Task<bool> answered();
   Task<void> finish();
   Task<void> sleep_until(Clock::time_point time);
-  void hand_over(RequestParser& parser);
+  void hand_over(RequestParser& parser, BodyRoom room);
   [[nodiscard]] Admission admit(const RequestHead& head);
   void start_reading();
   void on_handshake(const boost::system::error_code& failure, std::size_t);
@@ -149,15 +151,20 @@ class ConnectionExchange final : public Exchange,
                                  public std::enable_shared_from_this<ConnectionExchange> {
  public:
   ConnectionExchange(std::shared_ptr<Connection> connection, std::uint64_t number, RequestHead head,
-                     std::string body)
+                     std::string body, BodyRoom room)
       : connection_(std::move(connection)),
         number_(number),
         head_(std::move(head)),
-        body_(std::move(body)) {}
+        body_(std::move(body)),
+        room_(std::move(room)) {}
   ~ConnectionExchange() override;
 
   [[nodiscard]] const RequestHead& head() const override { return head_; }
   [[nodiscard]] std::string& body() override { return body_; }
+  void release_body() override {
+    body_ = std::string();
+    room_.release();
+  }
   void respond(Response response) override;
   void begin_stream(Response head) override;
   void write(std::string bytes) override;
@@ -180,6 +187,7 @@ class ConnectionExchange final : public Exchange,
   const std::uint64_t number_;
   const RequestHead head_;
   std::string body_;
+  BodyRoom room_;  ///< of body_, or of what it was moved to; connection_ keeps what it counts in
   std::atomic<State> state_{State::kOpen};
 };
 

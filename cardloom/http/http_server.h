@@ -47,6 +47,8 @@ class Exchange {
   [[nodiscard]] virtual const RequestHead& head() const = 0;
   /// May be moved out by the handler: a picture request is megabytes.
   [[nodiscard]] virtual std::string& body() = 0;
+  /// The handler is done with the body, moved out or not: its bytes do not count any more.
+  virtual void release_body() = 0;
 
   /// The whole answer. Once; not after begin_stream.
   virtual void respond(Response response) = 0;
@@ -79,6 +81,8 @@ struct ServerOptions {
   std::int64_t max_header_bytes = 16 << 10;
   std::int64_t max_headers = 100;
   std::int64_t max_outbox_bytes = 256 << 10;
+  /// Of all bodies that are being read or kept by handlers, together; beyond: 503.
+  std::int64_t max_pending_body_bytes = std::int64_t{256} << 20;
   int header_timeout_s = 10;
   int body_timeout_s = 60;
   int write_stall_s = 30;
@@ -98,6 +102,7 @@ struct ServerStats {
   std::uint64_t accepted = 0;
   std::uint64_t slow_clients = 0;
   std::uint64_t refused = 0;
+  std::int64_t body_bytes = 0;  ///< of bodies, see max_pending_body_bytes
 };
 
 /// HTTP/1.1 on a TCP port or unix socket, with TLS if asked: its I/O threads read requests within

@@ -139,7 +139,8 @@ ServerStats ServerImpl::stats() const {
   return {.connections = shared_->connections,
           .accepted = shared_->accepted,
           .slow_clients = shared_->slow_clients,
-          .refused = shared_->refused};
+          .refused = shared_->refused,
+          .body_bytes = shared_->body_bytes};
 }
 
 /// Returns when no connection will be taken any more.

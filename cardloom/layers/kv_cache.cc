@@ -59,6 +59,12 @@ KvLayer KvCache::layer(int index) const {
   return layer;
 }
 
+void KvCache::populate() const {
+  for (const auto* parts : {&keys_, &values_, &key_scales_, &value_scales_}) {
+    for (const Tensor& part : *parts) part.populate();
+  }
+}
+
 std::int64_t KvCache::size_bytes() const {
   std::int64_t bytes = 0;
   for (const Tensor& keys : keys_) bytes += 2 * keys.size_bytes();  // values are like keys

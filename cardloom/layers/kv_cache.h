@@ -32,6 +32,8 @@ class KvCache {
   [[nodiscard]] KvLayer layer(int index) const;
   [[nodiscard]] int num_layers() const { return static_cast<int>(keys_.size()); }
   [[nodiscard]] std::int64_t size_bytes() const;
+  /// As Tensor::populate.
+  void populate() const;
 
  private:
   std::vector<Tensor> keys_;

@@ -75,10 +75,11 @@ struct ModelInfo {
 /// The same bits either way.
 enum class VisionCut { kAuto, kHeads, kPictures };
 
-/// One rank's share of a model. All ranks run the same calls in the same order.
-class Model {
+/// What one rank's share of a model needs beside its weights: known from the config alone, so that
+/// memory can be planned before anything is loaded.
+class ModelSizes {
  public:
-  virtual ~Model() = default;
+  virtual ~ModelSizes() = default;
 
   [[nodiscard]] virtual const ModelInfo& info() const = 0;
   /// Workspace that forward needs for T rows and R rows of logits, and encode for its pictures.
@@ -86,7 +87,11 @@ class Model {
   [[nodiscard]] virtual std::int64_t forward_workspace_bytes(std::int64_t T,
                                                              std::int64_t R) const = 0;
   [[nodiscard]] virtual std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const = 0;
+};
 
+/// One rank's share of a model. All ranks run the same calls in the same order.
+class Model : public ModelSizes {
+ public:
   /// Runs one stage of encoding pictures; after the last every rank has all embeds. The stages of
   /// a set of pictures must follow one another with the same pictures in the same order and the
   /// same cut, each with the hidden states that the one before left; how layers are parted changes

@@ -64,6 +64,11 @@ OpLog::OpLog(int rank, int world_size) : rank_(rank), world_size_(world_size) {
   locations_.resize(kMaxSites);
 }
 
+std::int64_t OpLog::reserved_bytes() {
+  return static_cast<std::int64_t>(sizeof(OpLogMemory) + kSiteSlots * sizeof(SiteSlot) +
+                                   kMaxSites * sizeof(Location));
+}
+
 OpLog::~OpLog() { ::munmap(memory_, sizeof(OpLogMemory)); }
 
 OpRecord& OpLog::open(OpId op, const Operand* operands, int num_operands, Location caller) {

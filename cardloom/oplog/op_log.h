@@ -87,6 +87,9 @@ class OpLog {
   /// Of all operators that have ended, also those that the ring has forgotten.
   [[nodiscard]] LayoutCopies layout_copies() const { return copies_; }
 
+  /// What a log takes, in bytes.
+  [[nodiscard]] static std::int64_t reserved_bytes();
+
   static constexpr int kNumRecords = 2048;
 
  private:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cardloom/http/host_check.h"
+#include "cardloom/server/json_size.h"
 #include "cardloom/server/routes.h"
 
 namespace cardloom::server {
@@ -39,6 +40,7 @@ ApiError make_api_error(int status, const char* type, const char* code, std::str
 
 /// What the transport refuses by itself.
 ApiError transport_error(int status, std::string why) {
+  ApiError error;
   switch (status) {
     case 408:
       return make_api_error(status, "invalid_request_error", "request_timeout", std::move(why));
@@ -51,7 +53,9 @@ ApiError transport_error(int status, std::string why) {
     case 501:
       return make_api_error(status, "invalid_request_error", "not_supported", std::move(why));
     case 503:
-      return make_api_error(status, "server_error", "overloaded", std::move(why));
+      error = make_api_error(status, "server_error", "overloaded", std::move(why));
+      error.headers.emplace_back("retry-after", "1");
+      return error;
     default:
       return make_api_error(status, "invalid_request_error", "bad_request", std::move(why));
   }
@@ -96,6 +100,7 @@ class CountedExchange : public http::Exchange,
 
   [[nodiscard]] const http::RequestHead& head() const override { return inner_->head(); }
   [[nodiscard]] std::string& body() override { return inner_->body(); }
+  void release_body() override { inner_->release_body(); }
   void respond(http::Response response) override {
     count(response.status);
     inner_->respond(std::move(response));
@@ -303,6 +308,15 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
     metrics_.observe_rejection("rate_limit_exceeded");
     return respond_error(*call.exchange, key_is_busy(quota_->limit()), route->shape,
                          call.request_id);
+  }
+  if (has_more_json_values(call.exchange->body(), kMaxJsonValues)) {
+    metrics_.observe_rejection("request_too_large");
+    return call.exchange->respond(response_of(
+        make_api_error(413, "invalid_request_error", "request_too_large",
+                       fmt::format("the body has more than {} JSON values, which is the most: "
+                                   "send a shorter one",
+                                   kMaxJsonValues)),
+        route->shape));
   }
   route->handle(*this, std::move(call));
 }

@@ -93,9 +93,8 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
   }
   post_task(server, call, api.shape.error, [&server, call, api] {
     const ServedModel& model = *server.model();
-    const std::string body = std::move(call.exchange->body());
     auto prepare = [&]() -> std::variant<PreparedRequest, ApiError> {
-      api::ParsedRequest parsed = api.parse(body, server.options_.limits);
+      api::ParsedRequest parsed = api.parse(call.exchange->body(), server.options_.limits);
       if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
       auto& request = std::get<api::GenerationRequest>(parsed);
       if (auto error = check_model(model, request.model)) return *std::move(error);
@@ -114,13 +113,16 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
       }
       return prepared;
     };
-    respond_on_io<PreparedRequest>(
-        call, api.shape.error, prepare(), [&server, call, api](PreparedRequest prepared) {
-          std::make_shared<Generation>(server.home(*call.exchange), call.exchange,
-                                       std::move(prepared), api.shape, call.request_id,
-                                       call.arrived)
-              ->start();
-        });
+    auto prepared_or_not = prepare();
+    call.exchange->release_body();
+    respond_on_io<PreparedRequest>(call, api.shape.error, std::move(prepared_or_not),
+                                   [&server, call, api](PreparedRequest prepared) {
+                                     std::make_shared<Generation>(server.home(*call.exchange),
+                                                                  call.exchange,
+                                                                  std::move(prepared), api.shape,
+                                                                  call.request_id, call.arrived)
+                                         ->start();
+                                   });
   });
 }
 

@@ -86,7 +86,10 @@ void Handlers::metrics(ApiServer& server, Call call) {
   sources.engine = [model] { return model != nullptr ? model->engine->stats() : EngineStats(); };
   sources.http = [&server] { return server.http_->stats(); };
   sources.version = server.options_.version;
-  if (model != nullptr) sources.isa = model->cards.isa;
+  if (model != nullptr) {
+    sources.isa = model->cards.isa;
+    sources.memory = &model->memory;
+  }
   call.exchange->respond({.status = 200,
                           .headers = {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}},
                           .body = server.metrics_.text(sources)});
@@ -113,6 +116,7 @@ void Handlers::props(ApiServer& server, Call call) {
     props["dtype"] = model.cards.dtype;
     props["weights"] = model.cards.weights;
     props["kv_cache"] = model.cards.kv_cache;
+    props["memory"] = memory_json(model.memory);
   }
   const api::RequestLimits& limits = options.limits;
   props["settings"] = options.settings;
@@ -134,6 +138,7 @@ void Handlers::props(ApiServer& server, Call call) {
                                  {"max_queue", options.max_queue},
                                  {"max_per_key", options.max_per_key},
                                  {"max_pending_images", options.max_pending_images},
+                                 {"max_pending_bytes", options.http.max_pending_body_bytes},
                                  {"max_connections", options.http.max_connections},
                                  {"max_header_bytes", options.http.max_header_bytes},
                                  {"max_headers", options.http.max_headers}};

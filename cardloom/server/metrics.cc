@@ -115,6 +115,35 @@ void append_process(std::vector<prometheus::MetricFamily>& families) {
   }
 }
 
+/// The plan of memory, and what there is of it.
+void append_memory(std::vector<prometheus::MetricFamily>& families, const MemoryTable* table) {
+  using prometheus::MetricType;
+  const auto metric = [](prometheus::Labels labels, std::int64_t bytes) {
+    prometheus::ClientMetric made;
+    for (auto& [name, value] : labels) made.label.push_back({name, value});
+    made.gauge.value = static_cast<double>(bytes);
+    return made;
+  };
+  if (table == nullptr) return;
+  prometheus::MetricFamily cards{
+      "cardloom_device_memory_bytes", "Reserved on each card, by kind.", MetricType::Gauge, {}};
+  prometheus::MetricFamily requests{"cardloom_request_memory_bytes",
+                                    "What requests can take at most, by kind.",
+                                    MetricType::Gauge,
+                                    {}};
+  for (const MemoryItem& item : table->reserved) {
+    for (std::size_t rank = 0; rank < item.cards.size(); ++rank) {
+      cards.metric.push_back(
+          metric({{"device", std::to_string(rank)}, {"kind", item.kind}}, item.cards[rank]));
+    }
+  }
+  for (const MemoryItem& item : table->requests) {
+    requests.metric.push_back(metric({{"kind", item.kind}}, item.total()));
+  }
+  families.push_back(std::move(cards));
+  families.push_back(std::move(requests));
+}
+
 std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerStats& http) {
   using prometheus::MetricType;
   const auto number = [](auto value) { return static_cast<double>(value); };
@@ -162,6 +191,8 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        number(http.connections)},
       {"cardloom_connections_accepted_total", nullptr, "Connections accepted.", MetricType::Counter,
        number(http.accepted)},
+      {"cardloom_pending_body_bytes", nullptr, "Of request bodies that are read or wait.",
+       MetricType::Gauge, number(http.body_bytes)},
       {"cardloom_slow_clients_total", nullptr, "Clients cut because they did not read.",
        MetricType::Counter, number(http.slow_clients)},
   };
@@ -319,6 +350,7 @@ std::string Metrics::text(const Sources& sources) const {
     }
   }
   append_process(families);
+  append_memory(families, sources.memory);
   prometheus::ClientMetric build;
   build.label = {{"version", sources.version}, {"isa", sources.isa}, {"model", series_->model}};
   build.gauge.value = 1;

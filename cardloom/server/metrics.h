@@ -9,6 +9,7 @@
 #include "cardloom/api/reply_writer.h"
 #include "cardloom/engine/engine_loop.h"
 #include "cardloom/http/http_server.h"
+#include "cardloom/server/memory_table.h"
 
 namespace cardloom::server {
 
@@ -22,6 +23,7 @@ class Metrics {
     std::function<http::ServerStats()> http;
     std::string version;
     std::string isa;
+    const MemoryTable* memory = nullptr;  ///< none while the model is loaded
   };
 
   /// `vllm_names`: the same under vLLM's names too, for dashboards that know those. `model`: the

@@ -50,9 +50,31 @@ TEST(Metrics, TellWhatWasCountedAndWhatIs) {
   EXPECT_TRUE(has_line(text, "cardloom_kv_cache_usage_ratio 0.25"));
   EXPECT_TRUE(has_line(text, "cardloom_prompt_tokens_total 70"));
   EXPECT_TRUE(has_line(text, "cardloom_connections 5"));
+  EXPECT_EQ(text.find("cardloom_device_memory_bytes"),
+            std::string::npos);  // not before there is a plan
   EXPECT_TRUE(has_line(text, "cardloom_image_tokens_total 18"));
   EXPECT_TRUE(has_line(text, "cardloom_request_generation_tokens_sum 4"));
   EXPECT_EQ(text.find("vllm:"), std::string::npos);
+}
+
+TEST(Metrics, TellThePlanOfMemory) {
+  const Metrics metrics;
+  MemoryTable table;
+  table.reserved.push_back({.kind = "kv", .text = "KV cache", .cards = {64, 32}, .shared = 0});
+  table.reserved.push_back({.kind = "program", .text = "program", .cards = {}, .shared = 7});
+  table.requests.push_back({.kind = "bodies", .text = "bodies", .cards = {}, .shared = 9});
+  Metrics::Sources with_plan = sources();
+  with_plan.memory = &table;
+  const std::string text = metrics.text(with_plan);
+  EXPECT_TRUE(has_line(text, R"(cardloom_device_memory_bytes{device="0",kind="kv"} 64)")) << text;
+  EXPECT_TRUE(has_line(text, R"(cardloom_device_memory_bytes{device="1",kind="kv"} 32)"));
+  EXPECT_TRUE(has_line(text, R"(cardloom_request_memory_bytes{kind="bodies"} 9)"));
+  EXPECT_EQ(text.find("device=\"2\""), std::string::npos);
+  EXPECT_EQ(table.reserved_bytes(), 103);
+  const json::object object = memory_json(table);
+  EXPECT_EQ(object.at("reserved").at("kv").at("cards").at(1).to_number<int>(), 32);
+  EXPECT_EQ(object.at("requests").at("bodies").to_number<int>(), 9);
+  EXPECT_GT(object.at("resident_bytes").to_number<double>(), 1e6);
 }
 
 TEST(Metrics, HaveVllmsNamesIfAskedFor) {

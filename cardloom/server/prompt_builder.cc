@@ -248,8 +248,13 @@ std::variant<PreparedRequest, ApiError> prepare_request(const ServedModel& model
     PreparedRequest prepared;
     prepared.request = std::move(request);
     const std::string& format = prepared.request.format.param;
-    prepared.grammar = unwrap(compile(model, prepared.request), format.empty() ? "tools" : format,
-                              "invalid_grammar");
+    Result<std::shared_ptr<const Grammar>> grammar = compile(model, prepared.request);
+    // Of all requests together: this one is fine, and may come again.
+    if (!grammar && grammar.error().code == ErrorCode::kUnavailable) {
+      refuse(api::api_error_of(grammar.error()));
+    }
+    prepared.grammar =
+        unwrap(std::move(grammar), format.empty() ? "tools" : format, "invalid_grammar");
     if (prepared.request.prompts.empty()) {
       prepare_chat(model, prepared);
     } else {

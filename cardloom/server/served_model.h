@@ -8,6 +8,7 @@
 #include "cardloom/grammar/grammar.h"
 #include "cardloom/models/chat.h"
 #include "cardloom/models/glm4v/config.h"
+#include "cardloom/server/memory_table.h"
 #include "cardloom/server/picture_source.h"
 #include "cardloom/server/picture_workers.h"
 #include "cardloom/tokenizer/tokenizer.h"
@@ -38,6 +39,7 @@ struct ServedModel {
   ChatStyle style = ChatStyle::kGlm4v;
   std::vector<std::int32_t> stop_ids;
   CardsText cards;
+  MemoryTable memory;
   EngineLoop* engine = nullptr;
   GrammarCompiler* grammars = nullptr;
   const PictureSource* pictures = nullptr;

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
 
 #include "cardloom/base/error.h"
 #include "cardloom/base/integer_math.h"
@@ -11,6 +16,8 @@ namespace {
 
 /// From here on, pages of 2 MiB pay: fewer TLB misses when weights stream.
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+/// MADV_POPULATE_WRITE, which older headers lack.
+constexpr int kPopulateWrite = 23;
 
 }  // namespace
 
@@ -39,6 +46,29 @@ Tensor::Tensor(DType dtype, std::initializer_list<std::int64_t> shape, DeviceId 
   if (size >= kHugePage) ::madvise(address, size, MADV_HUGEPAGE);
   memory_ = {static_cast<std::byte*>(address), UnmapMemory{size}};
   view_.data = memory_.get();
+}
+
+void Tensor::populate(Location caller) const {
+  populate_memory(memory_.get(), size_bytes(), caller);
+}
+
+void populate_memory(std::byte* data, std::int64_t bytes, Location caller) {
+  if (data == nullptr || bytes == 0) return;
+  const std::int64_t page = ::sysconf(_SC_PAGESIZE);
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  const std::uintptr_t begin = address - address % static_cast<std::uintptr_t>(page);
+  const std::size_t size = address + static_cast<std::size_t>(bytes) - begin;
+  if (::madvise(reinterpret_cast<void*>(begin), size, kPopulateWrite) == 0) return;
+  if (errno == ENOMEM || errno == EFAULT || errno == EHWPOISON) {
+    throw_error(ErrorCode::kResourceExhausted,
+                fmt::format("the system has no {} bytes of memory left", bytes),
+                std::strerror(errno), "free memory, or use fewer tokens or a smaller format",
+                caller);
+  }
+  for (std::int64_t at = 0; at < bytes; at += page) {  // a kernel before 5.14 does not know it
+    auto* const byte = reinterpret_cast<volatile std::byte*>(data + at);
+    *byte = *byte;
+  }
 }
 
 }  // namespace cardloom

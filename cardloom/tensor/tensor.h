@@ -26,6 +26,10 @@ class Tensor {
   [[nodiscard]] const TensorView& view() const { return view_; }
   operator const TensorView&() const { return view_; }  // NOLINT: a Tensor is usable as its view
 
+  /// Takes all pages from the system now, on the calling thread's NUMA node if they are not there
+  /// yet; what is written stays. Throws kResourceExhausted, with the bytes, if the system has none.
+  void populate(Location caller = Location::current()) const;
+
   [[nodiscard]] std::int64_t size_bytes() const {
     return memory_ ? view_.num_elements() * size_of(view_.dtype) : 0;
   }
@@ -34,5 +38,8 @@ class Tensor {
   std::unique_ptr<std::byte, UnmapMemory> memory_;
   TensorView view_;
 };
+
+/// Tensor::populate for any memory of ours; its first page may begin before `data`.
+void populate_memory(std::byte* data, std::int64_t bytes, Location caller = Location::current());
 
 }  // namespace cardloom

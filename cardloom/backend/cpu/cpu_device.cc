@@ -2,6 +2,7 @@
 
 #include "cardloom/backend/cpu/kernels/gemm_kernels.h"
 #include "cardloom/backend/cpu/kernels/row_kernels.h"
+#include "cardloom/backend/cpu/scratch_plan.h"
 #include "cardloom/base/integer_math.h"
 
 namespace cardloom::cpu {
@@ -21,6 +22,20 @@ std::byte* CpuDevice::scratch(int worker, std::int64_t bytes) {
     memory = Tensor(DType::kU8, {round_up(bytes, std::int64_t{1} << 16)});
   }
   return memory.view().data;
+}
+
+void CpuDevice::reserve_scratch(const ScratchNeeds& needs) {
+  const ScratchBytes bytes = cpu::scratch_bytes(needs, isa_);
+  for (int worker = kShared; worker < pool_.size(); ++worker) {
+    static_cast<void>(scratch(worker, worker == kShared ? bytes.team : bytes.worker));
+    scratch_[static_cast<std::size_t>(worker + 1)].populate();
+  }
+}
+
+std::int64_t CpuDevice::scratch_bytes() const {
+  std::int64_t bytes = 0;
+  for (const Tensor& memory : scratch_) bytes += memory.size_bytes();
+  return bytes;
 }
 
 }  // namespace cardloom::cpu

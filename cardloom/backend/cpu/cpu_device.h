@@ -31,6 +31,7 @@ class CpuDevice final : public Device {
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t)>& body) override {
     pool_.parallel_for(count, [&body](std::int64_t index, int) { body(index); });
   }
+  void reserve_scratch(const ScratchNeeds& needs) override;
   [[nodiscard]] std::string_view instruction_path() const override { return to_string(isa_); }
 
   [[nodiscard]] Isa isa() const { return isa_; }
@@ -43,6 +44,8 @@ class CpuDevice final : public Device {
   /// team runs).
   static constexpr int kShared = -1;
   [[nodiscard]] std::byte* scratch(int worker, std::int64_t bytes);
+  /// Of all workers and the team.
+  [[nodiscard]] std::int64_t scratch_bytes() const;
 
  private:
   DeviceId id_;

@@ -92,13 +92,4 @@ void DecoderLayer::feed_forward(const StepContext& step, const TensorView& hidde
   ops::matmul_all_reduce(step.stream, step.comm, gate, down, hidden, {.residual = hidden});
 }
 
-std::int64_t DecoderLayer::workspace_bytes(DType dtype, std::int64_t T, std::int64_t R) const {
-  const std::int64_t H = weights_.input_norm.view().shape[0];
-  const std::int64_t selected = Workspace::bytes_of(dtype, {R, heads_ * head_dim_}) +
-                                2 * Workspace::bytes_of(DType::kI32, {R});
-  return Workspace::bytes_of(dtype, {T, H}) +
-         std::max(Workspace::bytes_of(dtype, {T, (heads_ + 2 * kv_heads_) * head_dim_}) + selected,
-                  Workspace::bytes_of(dtype, {T, 2 * weights_.down.weight.matrix().K}));
-}
-
 }  // namespace cardloom::glm4v

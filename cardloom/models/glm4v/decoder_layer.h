@@ -30,9 +30,6 @@ class DecoderLayer {
   void forward(const StepContext& step, const ModelInput& input, const KvLayer& cache,
                const TensorView& hidden, const TensorView& wanted) const;
 
-  /// What forward takes from the workspace for T rows, of which R < T are wanted, or all.
-  [[nodiscard]] std::int64_t workspace_bytes(DType dtype, std::int64_t T, std::int64_t R) const;
-
  private:
   void attend(const StepContext& step, const ModelInput& input, const KvLayer& cache,
               const TensorView& hidden, const TensorView& wanted) const;

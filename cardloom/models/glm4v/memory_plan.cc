@@ -12,14 +12,6 @@
 namespace cardloom::glm4v {
 namespace {
 
-constexpr std::int64_t kMaxTokens = std::int64_t{1} << 28;  // keeps every product below 2^63
-
-void require_count(std::int64_t count, const char* name, Location caller) {
-  if (count >= 1 && count <= kMaxTokens) return;
-  throw_error(ErrorCode::kInvalidArgument,
-              fmt::format("{} is {}, it must be 1 to {}", name, count, kMaxTokens), {}, {}, caller);
-}
-
 /// What a part counts as: parameters, or bytes.
 struct Measure {
   std::optional<WeightFormat> format;  ///< of products; empty: parameters
@@ -66,47 +58,6 @@ void add_vision(const Glm4vConfig& config, const CardShare& share, const Measure
                     measure.others(H + 2 * H + 2 * H);  // conv's bias, norm, boi and eoi
 }
 
-std::int64_t text_workspace(const Glm4vConfig& config, const CardShare& share,
-                            const MemoryPlanOptions& options) {
-  const std::int64_t element = size_of(options.dtype);
-  const std::int64_t sum = options.tp > 1 ? size_of(DType::kF32) : 0;
-  const std::int64_t T = options.step_tokens;
-  const std::int64_t H = config.hidden_size;
-  const std::int64_t attention =
-      2 * (share.heads.size() + share.kv_groups.size()) * config.head_dim;  // q, context; k, v
-  const std::int64_t mlp = 3 * share.features.size();
-  return element * T * (3 * H + std::max(attention, mlp)) + sum * T * H +
-         size_of(DType::kF32) * options.step_sequences * share.vocabulary.size();
-}
-
-std::int64_t vision_workspace(const Glm4vConfig& config, const CardShare& share,
-                              const MemoryPlanOptions& options) {
-  if (!config.vision) return 0;
-  const VisionConfig& vision = *config.vision;
-  const std::int64_t element = size_of(options.dtype);
-  const std::int64_t sum = options.tp > 1 ? size_of(DType::kF32) : 0;
-  const std::int64_t P = vision.num_positions;
-  const std::int64_t W = vision.hidden_size;
-  const std::int64_t pixels =
-      size_of(DType::kF32) * vision.in_channels * vision.image_size * vision.image_size;
-  const std::int64_t attention = 4 * share.vision_heads.size() * vision.head_dim;
-  const std::int64_t tower =
-      pixels + element * P * (2 * W + std::max(attention, share.vision_features.size())) +
-      sum * P * W;
-  const std::int64_t R = vision.num_projected();
-  const std::int64_t H = config.hidden_size;
-  const std::int64_t projector = element * R * (3 * H + 3 * share.features.size()) + sum * R * H;
-  return std::max(tower, projector);
-}
-
-std::int64_t vision_states(const Glm4vConfig& config, const MemoryPlanOptions& options) {
-  if (!config.vision) return 0;
-  const VisionConfig& vision = *config.vision;
-  const std::int64_t pictures =
-      std::min(options.pictures_at_once, options.context_tokens / vision.rows_per_image());
-  return pictures * size_of(options.dtype) * vision.num_positions * vision.hidden_size;
-}
-
 CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options, int rank,
                      Location caller) {
   CardMemory card;
@@ -124,13 +75,7 @@ CardMemory plan_card(const Glm4vConfig& config, const MemoryPlanOptions& options
   card.kv_bytes_per_token =
       2 * card.share.kv_groups.size() * config.num_layers *
       kv_row_bytes(kv_cache_dtype(options.dtype, options.kv_cache, caller), config.head_dim);
-  card.kv_bytes = card.kv_bytes_per_token * round_up(options.context_tokens, options.block_size);
-  card.vision_state_bytes = vision_states(config, options);
-  card.vision_workspace_bytes = vision_workspace(config, card.share, options);
-  card.text_workspace_bytes = text_workspace(config, card.share, options);
-  card.workspace_bytes = std::max(card.vision_workspace_bytes, card.text_workspace_bytes);
-  card.total_bytes =
-      card.weights_bytes.total() + card.kv_bytes + card.vision_state_bytes + card.workspace_bytes;
+  card.rotary_bytes = size_of(DType::kF32) * config.max_positions * config.rotary_dim;
   return card;
 }
 
@@ -184,16 +129,8 @@ MemoryPlan plan_memory(const Glm4vConfig& config, const MemoryPlanOptions& optio
   plan.options.weights = formats.text;
   plan.options.vision_weights = formats.vision;
   plan.options.kv_cache = kv_cache_dtype(options.dtype, options.kv_cache, caller);
-  if (options.context_tokens == 0) plan.options.context_tokens = config.max_positions;
-  require_count(plan.options.context_tokens, "context_tokens", caller);
-  require_count(options.block_size, "block_size", caller);
-  require_count(options.step_tokens, "step_tokens", caller);
-  require_count(options.step_sequences, "step_sequences", caller);
-  require_count(options.pictures_at_once, "pictures_at_once", caller);
   for (int rank = 0; rank < options.tp; ++rank) {
     plan.cards.push_back(plan_card(config, plan.options, rank, caller));
-    plan.total_bytes += plan.cards.back().total_bytes;
-    plan.largest_bytes = std::max(plan.largest_bytes, plan.cards.back().total_bytes);
   }
   return plan;
 }

@@ -22,26 +22,6 @@ namespace {
 /// A group of one rank exchanges nothing.
 constexpr ThreadGroupOptions kAlone{.buffer_bytes = 64 << 10};
 
-ModelInfo make_info(const Glm4vConfig& config, const RankWeights& own) {
-  ModelInfo info;
-  info.architecture = config.vision ? "glm-4v" : "glm-4";
-  info.dtype = own.embedding.view().dtype;
-  info.vocab_size = config.vocab_size;
-  info.hidden_size = config.hidden_size;
-  info.num_layers = static_cast<int>(config.num_layers);
-  info.num_kv_heads = own.share.kv_groups.size();
-  info.head_dim = config.head_dim;
-  info.max_positions = config.max_positions;
-  if (config.vision) {
-    info.image_rows = config.vision->rows_per_image();
-    info.image_size = config.vision->image_size;
-    info.num_vision_layers = static_cast<int>(config.vision->num_layers);
-    info.vision_rows = config.vision->num_positions;
-    info.vision_hidden_size = config.vision->hidden_size;
-  }
-  return info;
-}
-
 void require_shape(const TensorView& view, const char* name, const TensorView& wanted,
                    Location caller = Location::current()) {
   if (same_shape(view, wanted) && view.dtype == wanted.dtype) return;
@@ -63,7 +43,8 @@ Glm4vModel::Glm4vModel(const Glm4vConfig& config, std::shared_ptr<const ModelWei
       own_(weights_->ranks[static_cast<std::size_t>(rank)]),
       rank_(rank),
       tp_(static_cast<int>(weights_->ranks.size())),
-      info_(make_info(config, own_)),
+      sizes_(config, own_.embedding.view().dtype, tp_, rank),
+      info_(sizes_.info()),
       alone_(1, kAlone) {
   layers_.reserve(own_.layers.size());
   for (std::int64_t index = 0; index < config_.num_layers; ++index) {
@@ -77,26 +58,6 @@ Glm4vModel::Glm4vModel(const Glm4vConfig& config, std::shared_ptr<const ModelWei
 
 Glm4vModel::Vision Glm4vModel::make_vision(const Glm4vConfig& config, const VisionView& view) {
   return {VisionTower(*config.vision, view.tower), Projector(*config.vision, view.projector)};
-}
-
-std::int64_t Glm4vModel::forward_workspace_bytes(std::int64_t T, std::int64_t R) const {
-  const std::int64_t H = config_.hidden_size;
-  const std::int64_t selected = R < T ? R : 0;  // in the last layer; perhaps copied
-  const std::int64_t logits = Workspace::bytes_of(DType::kF32, {R, own_.share.vocabulary.size()});
-  return Workspace::bytes_of(info_.dtype, {T, H}) +
-         Workspace::bytes_of(info_.dtype, {selected, H}) +
-         std::max(layers_[0].workspace_bytes(info_.dtype, T, selected), logits);
-}
-
-std::int64_t Glm4vModel::encode_workspace_bytes(std::int64_t num_pictures) const {
-  if (!vision_ || num_pictures == 0) return 0;
-  const std::int64_t by_heads = std::max(vision_->tower.workspace_bytes(info_.dtype),
-                                         vision_->projector.workspace_bytes(info_.dtype));
-  if (!whole_vision_ || num_pictures < tp_) return by_heads;
-  const std::int64_t own_embeds =
-      Workspace::bytes_of(info_.dtype, {info_.image_rows, info_.hidden_size});
-  return std::max({by_heads, whole_vision_->tower.workspace_bytes(info_.dtype),
-                   own_embeds + whole_vision_->projector.workspace_bytes(info_.dtype)});
 }
 
 void Glm4vModel::require_vision() const {

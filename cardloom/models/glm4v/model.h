@@ -7,6 +7,7 @@
 
 #include "cardloom/comm/thread_communicator.h"
 #include "cardloom/models/glm4v/decoder_layer.h"
+#include "cardloom/models/glm4v/model_sizes.h"
 #include "cardloom/models/glm4v/projector.h"
 #include "cardloom/models/glm4v/vision_tower.h"
 #include "cardloom/models/model.h"
@@ -31,9 +32,14 @@ class Glm4vModel final : public Model {
   Glm4vModel(const Glm4vConfig& config, std::shared_ptr<const ModelWeights> weights, int rank);
 
   [[nodiscard]] const ModelInfo& info() const override { return info_; }
-  [[nodiscard]] std::int64_t forward_workspace_bytes(std::int64_t T, std::int64_t R) const override;
+  [[nodiscard]] std::int64_t forward_workspace_bytes(std::int64_t T,
+                                                     std::int64_t R) const override {
+    return sizes_.forward_workspace_bytes(T, R);
+  }
   /// For kAuto. kPictures with fewer pictures than cards needs what tp pictures need.
-  [[nodiscard]] std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const override;
+  [[nodiscard]] std::int64_t encode_workspace_bytes(std::int64_t num_pictures) const override {
+    return sizes_.encode_workspace_bytes(num_pictures);
+  }
 
   /// Throws kInvalidArgument for a text model, a stage outside the tower, or a picture, hidden
   /// state or output of another shape.
@@ -75,7 +81,8 @@ class Glm4vModel final : public Model {
   const RankWeights& own_;
   const int rank_;
   const int tp_;
-  ModelInfo info_;
+  const Glm4vSizes sizes_;
+  const ModelInfo& info_;
   std::vector<DecoderLayer> layers_;
   std::optional<Vision> vision_;        ///< this rank's share
   std::optional<Vision> whole_vision_;  ///< all of it; if tp > 1

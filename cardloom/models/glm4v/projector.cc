@@ -74,11 +74,4 @@ void Projector::feed_forward(const StepContext& step, const TensorView& projecte
   ops::matmul_all_reduce(step.stream, step.comm, gate, weights_.down.weight, patches);
 }
 
-std::int64_t Projector::workspace_bytes(DType dtype) const {
-  const std::int64_t R = config_.num_projected();
-  return Workspace::bytes_of(dtype, {R, weights_.linear.weight.N}) +
-         std::max(Workspace::bytes_of(dtype, {R, weights_.conv.weight.N}),
-                  Workspace::bytes_of(dtype, {R, 2 * weights_.down.weight.K}));
-}
-
 }  // namespace cardloom::glm4v

@@ -24,9 +24,6 @@ class Projector {
   void forward(const StepContext& step, const TensorView& hidden, const TensorView& embeds,
                const std::string& trace_suffix) const;
 
-  /// What forward takes from the workspace.
-  [[nodiscard]] std::int64_t workspace_bytes(DType dtype) const;
-
  private:
   void project(const StepContext& step, const TensorView& hidden, const TensorView& projected,
                const std::string& trace_suffix) const;

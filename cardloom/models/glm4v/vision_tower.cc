@@ -97,16 +97,4 @@ void VisionTower::feed_forward(const StepContext& step, const VisionLayerView& l
                   {.eps = eps_, .residual = hidden});
 }
 
-std::int64_t VisionTower::workspace_bytes(DType dtype) const {
-  const std::int64_t P = config_.num_positions;
-  std::int64_t most = 0;
-  for (const VisionLayerView& layer : weights_.layers) {
-    const std::int64_t qkv = layer.qkv.weight.N;
-    const std::int64_t attention =
-        Workspace::bytes_of(dtype, {P, qkv}) + Workspace::bytes_of(dtype, {P, qkv / 3});
-    most = std::max({most, attention, Workspace::bytes_of(dtype, {P, layer.fc1.weight.N})});
-  }
-  return most + Workspace::bytes_of(dtype, {P, config_.hidden_size});
-}
-
 }  // namespace cardloom::glm4v

@@ -26,9 +26,6 @@ class VisionTower {
   void forward(const StepContext& step, const VisionStage& stage, const TensorView& pixel_values,
                const TensorView& hidden, const std::string& trace_suffix) const;
 
-  /// What forward takes from the workspace.
-  [[nodiscard]] std::int64_t workspace_bytes(DType dtype) const;
-
  private:
   void embed(const StepContext& step, const TensorView& pixel_values,
              const TensorView& hidden) const;

@@ -10,13 +10,8 @@
 namespace cardloom::cpu {
 namespace {
 
-/// Packed keys and values that are in memory at once, unless one source alone is more: what a
-/// core's L2 and its share of L3 hold, and little beside a model.
-constexpr std::int64_t kMostPackedBytes = std::int64_t{16} << 20;
 /// Below this many tiles a thread, the blocks of keys are shared out too.
 constexpr std::int64_t kTilesPerThread = 2;
-/// Memory that the parts of such tiles may take; with more, the tiles alone are shared out.
-constexpr std::int64_t kMostPartBytes = std::int64_t{64} << 20;
 /// Tiles become no smaller than one product of kernels.
 constexpr std::int64_t kFewestQueries = kRowStep;
 

@@ -17,6 +17,12 @@ namespace cardloom::cpu {
 /// they and their sums are 190 KB beside it in L2.
 inline constexpr std::int64_t kTileQueries = 256;
 
+/// Packed keys and values that are in memory at once, unless one source alone is more: what a
+/// core's L2 and its share of L3 hold, and little beside a model.
+inline constexpr std::int64_t kMostPackedBytes = std::int64_t{16} << 20;
+/// Memory that the parts of tiles may take; with more, the tiles alone are shared out.
+inline constexpr std::int64_t kMostPartBytes = std::int64_t{64} << 20;
+
 /// All keys or all values of a cache.
 struct CachePart {
   TensorView rows;

@@ -8,10 +8,6 @@
 namespace cardloom::cpu {
 namespace {
 
-/// Rows packed at once: 1,024 rows of K = 13,696 are 28 MB, which a server's last-level cache
-/// holds; and weights are read from memory only every 1,024 rows.
-constexpr std::int64_t kRowsAtOnce = 1024;
-
 struct PanelRange {
   int piece;
   std::int64_t first;
@@ -33,8 +29,8 @@ std::vector<PanelRange> list_tasks(const PackedMatrix& w, std::int64_t panels) {
 void product(CpuDevice& device, const ActivationSource& all, const PackedMatrix& w,
              const Epilogue& epilogue) {
   const std::int64_t M = epilogue.out.shape[0];
-  for (std::int64_t row = 0; row < M; row += kRowsAtOnce) {
-    const ActivationLayout layout(device.gemm(), w, std::min(kRowsAtOnce, M - row));
+  for (std::int64_t row = 0; row < M; row += kProductRowsAtOnce) {
+    const ActivationLayout layout(device.gemm(), w, std::min(kProductRowsAtOnce, M - row));
     const std::vector<PanelRange> tasks = list_tasks(w, panels_per_task(layout));
     std::byte* packed = device.scratch(CpuDevice::kShared, layout.bytes());
     ActivationSource source = all;

@@ -28,6 +28,8 @@ void add(const KernelContext& context, const AddArgs& args);
 void scale(const KernelContext& context, const ScaleArgs& args);
 void all_gather(const KernelContext& context, const AllGatherArgs& args);
 void embedding_lookup(const KernelContext& context, const EmbeddingLookupArgs& args);
+/// Columns of a row of logits in one task of top_k.
+inline constexpr std::int64_t kTopKColumns = 16384;
 void top_k(const KernelContext& context, const TopKArgs& args);
 
 }  // namespace cardloom::cpu

@@ -12,9 +12,8 @@
 namespace cardloom::cpu {
 namespace {
 
-constexpr std::int64_t kChunkColumns = 16384;  ///< of one task
-constexpr std::int64_t kRunColumns = 1024;     ///< gathered at a time where a row is not dense
-constexpr std::int64_t kBlockColumns = 256;    ///< skipped together if none comes far enough
+constexpr std::int64_t kRunColumns = 1024;   ///< gathered at a time where a row is not dense
+constexpr std::int64_t kBlockColumns = 256;  ///< skipped together if none comes far enough
 
 constexpr std::int32_t kNoKey = std::numeric_limits<std::int32_t>::min();
 
@@ -90,7 +89,7 @@ void top_k(const KernelContext& context, const TopKArgs& args) {
   const std::int64_t n = args.x.shape[1];
   const std::int64_t k = args.values.shape[1];
   if (M == 0 || k == 0) return;
-  const std::int64_t num_chunks = ceil_div(n, kChunkColumns);
+  const std::int64_t num_chunks = ceil_div(n, kTopKColumns);
   const std::int64_t num_lists = M * num_chunks + 1;  // and one to join in
   const auto entry_bytes = static_cast<std::int64_t>(sizeof(Entry));
   auto* entries = reinterpret_cast<Entry*>(device.scratch(
@@ -100,8 +99,8 @@ void top_k(const KernelContext& context, const TopKArgs& args) {
 
   device.pool().parallel_for(M * num_chunks, [&](std::int64_t task, int worker) {
     Best best(entries + task * k, k);
-    const std::int64_t end = std::min(n, (task % num_chunks + 1) * kChunkColumns);
-    for (std::int64_t column = task % num_chunks * kChunkColumns; column < end;) {
+    const std::int64_t end = std::min(n, (task % num_chunks + 1) * kTopKColumns);
+    for (std::int64_t column = task % num_chunks * kTopKColumns; column < end;) {
       const std::int64_t count = std::min(kRunColumns, end - column);
       auto* scratch = reinterpret_cast<float*>(
           device.scratch(worker, kRunColumns * static_cast<std::int64_t>(sizeof(float))));
