@@ -27,12 +27,6 @@ using Clock = std::chrono::steady_clock;
 using asio::awaitable;
 using asio::ip::tcp;
 
-/// Without the place in Boost's sources that its own text names.
-std::string reason_of(const std::exception& failure) {
-  const auto* system = dynamic_cast<const boost::system::system_error*>(&failure);
-  return system != nullptr ? system->code().message() : failure.what();
-}
-
 /// What all requests of a run share; one thread.
 class Load {
  public:
@@ -90,8 +84,10 @@ class Load {
       socket.set_option(tcp::no_delay(true));
       co_await asio::async_write(socket, asio::buffer(request_text(index)), asio::use_awaitable);
       co_await read_reply(socket, outcome);
+    } catch (const boost::system::system_error& failure) {
+      if (outcome.error.empty()) outcome.error = failure.code().message();
     } catch (const std::exception& failure) {
-      if (outcome.error.empty()) outcome.error = reason_of(failure);
+      if (outcome.error.empty()) outcome.error = failure.what();
     }
     outcome.end = now();
     deadline.cancel();
