@@ -10,6 +10,7 @@
 
 #include "apps/interrupt.h"
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 #include "cardloom/models/chat_template.h"
 #include "cardloom/models/glm4v/processor.h"
 

@@ -8,6 +8,7 @@
 #include "apps/generation.h"
 #include "apps/interrupt.h"
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/file.h"
 
 namespace cardloom::app {

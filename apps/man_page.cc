@@ -8,6 +8,7 @@
 #include "apps/commands.h"
 #include "apps/option_source.h"
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::app {
 namespace {

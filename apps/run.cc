@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/interrupt.h"
 #include "apps/text.h"
+#include "cardloom/base/ascii.h"
 
 namespace cardloom::app {
 namespace {

@@ -20,22 +20,6 @@ std::size_t display_width(std::string_view text) {
   }));
 }
 
-/// Edits that turn `a` into `b`: insert, delete, replace.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::string binary_bytes(double bytes) {
@@ -70,13 +54,6 @@ double milliseconds(std::chrono::nanoseconds duration) {
 std::string duration_text(std::chrono::nanoseconds duration) {
   const double ms = milliseconds(duration);
   return ms < 1000 ? fmt::format("{:.1f} ms", ms) : fmt::format("{:.2f} s", ms * 1e-3);
-}
-
-std::string_view stripped(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n\f\v";
-  const std::size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
 Result<std::vector<std::int32_t>> parse_ids(std::string_view text) {

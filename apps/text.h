@@ -29,9 +29,6 @@ namespace cardloom::app {
 /// "12.3 ms", "4.56 s".
 [[nodiscard]] std::string duration_text(std::chrono::nanoseconds duration);
 
-/// Without white space at its ends.
-[[nodiscard]] std::string_view stripped(std::string_view text);
-
 /// Ids written with spaces, commas or both between them. Returns kInvalidArgument, naming the first
 /// that is none, if there is none at all or one does not fit 32 bits.
 Result<std::vector<std::int32_t>> parse_ids(std::string_view text);

@@ -40,11 +40,6 @@ TEST(Text, JsonNumbersAreReadable) {
   EXPECT_TRUE(parse_json(to_json_text(1e300), "x"));
 }
 
-TEST(Text, StripsWhiteSpace) {
-  EXPECT_EQ(stripped(" \n a b\t"), "a b");
-  EXPECT_EQ(stripped(" \n"), "");
-}
-
 TEST(Failures, AreThreeLinesWhateverTheyHold) {
   const std::string told =
       three_lines(make_error(ErrorCode::kDataLoss, "bad\nname \x1b[2J \xff", "why\r\nnot", ""));

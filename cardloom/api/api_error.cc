@@ -78,8 +78,12 @@ ApiError api_error_of(const Error& error) {
     case ErrorCode::kDeadlineExceeded:
       return server_error(504, "deadline_exceeded", text_of(error));
     case ErrorCode::kUnavailable: {
-      ApiError answer = server_error(503, "unavailable", text_of(error));
+      // Its numbers may be those of a rank's failure, with operands and source line.
+      const bool has_remedy = !error.remedy.empty();
+      ApiError answer =
+          server_error(503, "unavailable", error.message + (has_remedy ? "; " : "") + error.remedy);
       answer.headers = {{"retry-after", "5"}};
+      answer.cause = error.describe();
       return answer;
     }
     case ErrorCode::kCancelled:
@@ -88,8 +92,11 @@ ApiError api_error_of(const Error& error) {
       break;
   }
   // Whatever such a text says of memory or files helps an attacker; the log has it.
-  return server_error(500, "internal_error",
-                      "the server failed at this request; its log says why, by the request's id");
+  ApiError answer =
+      server_error(500, "internal_error",
+                   "the server failed at this request; its log says why, by the request's id");
+  answer.cause = error.describe();
+  return answer;
 }
 
 std::string error_body(const ApiError& error, ErrorShape shape, const std::string& request_id) {

@@ -16,6 +16,7 @@ struct ApiError {
   std::string param;    ///< "messages[0].content[1].image_url.url"; "": null
   std::string message;  ///< what rule was broken with both values, and what to do
   std::vector<std::pair<std::string, std::string>> headers;  ///< "retry-after" and the like
+  std::string cause{};  ///< what the log is told of our own failure, and no client; "": nothing
 };
 
 /// 400 invalid_request_error for a rule that `param` breaks.
@@ -23,7 +24,8 @@ struct ApiError {
 
 /// The status, type and code for one of our errors: kInvalidArgument 400, kNotFound 404,
 /// kUnimplemented 501, kResourceExhausted 429 queue_full, kDeadlineExceeded 504, kUnavailable 503,
-/// else 500 internal_error, whose text tells neither path nor pointer nor source line.
+/// else 500 internal_error. The text of the last two tells neither path nor pointer nor source
+/// line; `cause` does.
 [[nodiscard]] ApiError api_error_of(const Error& error);
 
 enum class ErrorShape { kOpenAi, kAnthropic };

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cardloom/api/ranges.h"
+#include "cardloom/base/ascii.h"
 #include "cardloom/base/utf8.h"
 
 namespace cardloom::api {
@@ -39,21 +40,6 @@ std::optional<std::int64_t> exact_integer(const json::value& value) {
   // Not <=: 2^63 itself is a double, but no int64. NaN fails both.
   if (!(number >= -0x1p63 && number < 0x1p63)) return {};
   return static_cast<std::int64_t>(number);
-}
-
-/// Edits (insert, delete, replace) that make `a` of `b`. Source: Wagner and Fischer 1974.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 }  // namespace

@@ -87,11 +87,18 @@ TEST(ApiErrors, OfOurOwnErrors) {
   EXPECT_EQ(full.headers.at(1).first, "retry-after-ms");
   EXPECT_EQ(of(ErrorCode::kUnavailable).status, 503);
   EXPECT_EQ(of(ErrorCode::kUnavailable).headers.at(0).first, "retry-after");
+  EXPECT_EQ(of(ErrorCode::kUnavailable).message, "the rule; do so");
+  EXPECT_NE(of(ErrorCode::kUnavailable).cause.find("1 of 2"), std::string::npos);
+  EXPECT_EQ(invalid.cause, "");
   for (const ErrorCode code : {ErrorCode::kInternal, ErrorCode::kDataLoss, ErrorCode::kCancelled}) {
     const ApiError error = api_error_of(make_error(code, "0xdeadbeef in /home/x/a.cc:7", "/etc"));
     EXPECT_EQ(error.status, 500);
     EXPECT_EQ(error.code, "internal_error");
     EXPECT_EQ(error.message.find_first_of("/0"), std::string::npos) << error.message;
+    EXPECT_NE(error.cause.find("0xdeadbeef in /home/x/a.cc:7 (/etc, "), std::string::npos);
+    for (const ErrorShape shape : {ErrorShape::kOpenAi, ErrorShape::kAnthropic}) {
+      EXPECT_EQ(error_body(error, shape, "req_1").find("dead"), std::string::npos);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,12 @@ namespace cardloom {
 
 /// `text` with A-Z as a-z and every other byte as it is, whatever the locale.
 [[nodiscard]] std::string lower_case(std::string_view text);
+
+/// Without white space at its ends: spaces, tabs, ends of lines and pages.
+[[nodiscard]] std::string_view stripped(std::string_view text);
+
+/// Bytes to insert, delete or replace to make `a` of `b`. Source: Wagner and Fischer 1974.
+[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// `text` with each %XX replaced by its byte ('+' stays). Nothing if a % is not followed by two
 /// hexadecimal digits.

@@ -21,6 +21,20 @@ TEST(Ascii, LowersLettersOfAsciiOnly) {
   EXPECT_EQ(lower_case("\xC3\x84\xC4\xB0"), "\xC3\x84\xC4\xB0");
 }
 
+TEST(Ascii, StripsWhiteSpace) {
+  EXPECT_EQ(stripped(" \n a b\t"), "a b");
+  EXPECT_EQ(stripped(" \n"), "");
+  EXPECT_EQ(stripped("a"), "a");
+}
+
+TEST(Ascii, CountsEdits) {
+  EXPECT_EQ(edit_distance("", ""), 0U);
+  EXPECT_EQ(edit_distance("", "abc"), 3U);
+  EXPECT_EQ(edit_distance("port", "prot"), 2U);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
+  EXPECT_EQ(edit_distance("sitting", "kitten"), 3U);
+}
+
 TEST(Ascii, DecodesPercentSigns) {
   EXPECT_EQ(percent_decode("/a%20b+c%2Fd%e4"), "/a b+c/d\xE4");
   EXPECT_EQ(percent_decode("%00"), std::string(1, '\0'));

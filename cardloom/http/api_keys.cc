@@ -18,13 +18,6 @@ constexpr std::int64_t kMaxFileBytes = 1 << 20;
 constexpr std::size_t kMinKeyBytes = 8;
 constexpr std::size_t kMaxKeyBytes = 1024;
 
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r";
-  const std::size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
-
 /// What a header can carry: visible ASCII.
 bool is_visible(char c) { return c > 0x20 && c < 0x7f; }
 
@@ -48,8 +41,8 @@ bool starts_with_bearer(std::string_view value) {
 
 std::string_view find_key(const Headers& headers) {
   const std::string_view authorization = find_header(headers, "authorization");
-  if (starts_with_bearer(authorization)) return trim(authorization.substr(7));
-  return trim(find_header(headers, "x-api-key"));
+  if (starts_with_bearer(authorization)) return stripped(authorization.substr(7));
+  return stripped(find_header(headers, "x-api-key"));
 }
 
 Status ApiKeys::add(std::string_view lines, std::string_view separators, const std::string& origin,
@@ -58,11 +51,11 @@ Status ApiKeys::add(std::string_view lines, std::string_view separators, const s
   while (!lines.empty()) {
     ++line_number;
     const std::size_t end = std::min(lines.find_first_of(separators), lines.size());
-    const std::string_view line = trim(lines.substr(0, end));
+    const std::string_view line = stripped(lines.substr(0, end));
     lines.remove_prefix(std::min(end + 1, lines.size()));
     if (line.empty() || line[0] == '#') continue;
     const std::string_view key = line.substr(0, line.find_first_of(" \t"));
-    const std::string_view name = trim(line.substr(key.size()));
+    const std::string_view name = stripped(line.substr(key.size()));
     if (key.size() < kMinKeyBytes || key.size() > kMaxKeyBytes) {
       return bad_key(origin, line_number,
                      fmt::format("a key must have {} to {} characters; this one has {}",

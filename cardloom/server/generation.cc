@@ -1,6 +1,9 @@
 #include "cardloom/server/generation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <span>
@@ -16,6 +19,12 @@ using api::ApiError;
 
 double milliseconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+/// Why we failed goes to stderr: whoever looks there must find what a client was told of.
+void log_cause(const ApiError& error, const std::string& request_id) {
+  if (error.cause.empty()) return;
+  fmt::print(stderr, "request {}: {} {}: {}\n", request_id, error.status, error.code, error.cause);
 }
 
 double seconds(std::chrono::nanoseconds duration) {
@@ -93,6 +102,7 @@ struct Generation::Choice {
 
 void respond_error(http::Exchange& exchange, const ApiError& error, api::ErrorShape shape,
                    const std::string& request_id) {
+  log_cause(error, request_id);
   http::Response response{
       .status = error.status,
       .headers = {{"content-type", "application/json"}, {"x-request-id", request_id}},
@@ -419,6 +429,7 @@ void Generation::fail(const ApiError& error) {
   write();
   drop("error");
   if (has_begun) {
+    log_cause(error, request_id_);
     exchange_->end_stream();
   } else {
     respond_error(*exchange_, error, shape_.error, request_id_);
