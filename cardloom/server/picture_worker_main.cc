@@ -23,6 +23,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr Clock::time_point kNever = Clock::time_point::max();
 
+#if defined(__SANITIZE_ADDRESS__)  // with it comes UBSan, which looks at memory through a pipe
+constexpr int kMostFiles = kWorkerMemory + 1 + 2;
+#else
+constexpr int kMostFiles = kWorkerMemory + 1;
+#endif
+
 void limit(int what, rlim_t value) {
   rlimit limits{};
   getrlimit(static_cast<__rlimit_resource>(what), &limits);
@@ -39,7 +45,7 @@ void give_up_rights() {
   prctl(PR_SET_DUMPABLE, 0);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_FSIZE, 0);
-  limit(RLIMIT_NOFILE, kWorkerMemory + 1);
+  limit(RLIMIT_NOFILE, kMostFiles);
 }
 
 /// Address space for one picture: its bytes, its pixels three times (decoder's rows, RGB, one axis
