@@ -50,6 +50,16 @@ constexpr double kWidth = 640;
 constexpr double kHeight = 220;
 constexpr double kLeft = 60;
 constexpr double kBottom = 30;
+constexpr double kTop = 24;  // the label of y stands above the highest tick
+
+/// The next number up whose quarters are round: axes have four parts.
+double round_end(double most) {
+  const double unit = std::pow(10, std::floor(std::log10(most)));
+  for (const double part : {1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0}) {
+    if (part * unit >= most * (1 - 1e-9)) return part * unit;
+  }
+  return 10 * unit;
+}
 
 std::string axes(const std::string& x_label, const std::string& y_label, double x_most,
                  double y_most) {
@@ -57,12 +67,12 @@ std::string axes(const std::string& x_label, const std::string& y_label, double 
   for (int tick = 0; tick <= 4; ++tick) {
     const double part = tick / 4.0;
     const double x = kLeft + part * (kWidth - kLeft - 10);
-    const double y = kHeight - kBottom - part * (kHeight - kBottom - 10);
+    const double y = kHeight - kBottom - part * (kHeight - kBottom - kTop);
     svg += fmt::format(R"(<line x1="{0:.0f}" y1="{1:.1f}" x2="{2:.0f}" y2="{1:.1f}" class="grid"/>)"
                        R"(<text x="{3:.0f}" y="{4:.1f}" text-anchor="end">{5:.4g}</text>)"
-                       R"(<text x="{6:.1f}" y="{7:.0f}" text-anchor="middle">{8:.4g}</text>)",
+                       R"(<text x="{6:.1f}" y="{7:.0f}" text-anchor="{9}">{8:.4g}</text>)",
                        kLeft, y, kWidth - 10, kLeft - 6, y + 4, part * y_most, x,
-                       kHeight - kBottom + 16, part * x_most);
+                       kHeight - kBottom + 16, part * x_most, tick < 4 ? "middle" : "end");
   }
   svg += fmt::format(R"(<text x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>)", kWidth - 10,
                      kHeight - 2, x_label);
@@ -77,10 +87,12 @@ std::string plot(const std::vector<std::pair<double, double>>& points, const std
     x_most = std::max(x_most, x);
     y_most = std::max(y_most, y);
   }
+  x_most = round_end(x_most);
+  y_most = round_end(y_most);
   std::string line;
   for (const auto& [x, y] : points) {
     line += fmt::format("{:.1f},{:.1f} ", kLeft + x / x_most * (kWidth - kLeft - 10),
-                        kHeight - kBottom - y / y_most * (kHeight - kBottom - 10));
+                        kHeight - kBottom - y / y_most * (kHeight - kBottom - kTop));
   }
   return fmt::format(R"(<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{} over {}">{})"
                      R"(<polyline points="{}"/></svg>)",

@@ -6,6 +6,7 @@
 #
 # Environment: STREAMS (1000), TOKENS of each (300), SHORT requests (100000), CANCELS (1000), SLOW
 # connections (5000), BUILD: a build folder to use.
+# shellcheck disable=SC2317  # parts are called by their names
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [[ $# -ge 1 ]] || { sed -n '2,8p' "$0" | cut -c3- >&2; exit 2; }
