@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -220,6 +221,10 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
   needs.max_logits_rows = options.max_running * (1 + needs.speculate_ngram);
   needs.vision_layers_per_step = kVisionLayersPerStep;
+  needs.on_load = [&server = *serving.server](std::int64_t done, std::int64_t total) {
+    server.set_loaded(static_cast<double>(done) /
+                      static_cast<double>(std::max<std::int64_t>(total, 1)));
+  };
   serving.loaded = load_engine(checkpoint, options.common, needs);
   warm_up(*serving.loaded.engine, checkpoint);
   serving.loop = std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -96,6 +97,8 @@ struct EngineNeeds {
   std::int64_t kv_tokens = 0;  ///< rows of the KV cache; 0: a whole context for each sequence
   std::int64_t speculate_ngram = 0;
   std::int64_t vision_layers_per_step = 0;  ///< 0: all
+  /// How many bytes of the weights are there, of how many; any thread may call it.
+  std::function<void(std::int64_t done, std::int64_t total)> on_load{};
 };
 
 /// An engine on its cards, and what is told about them.

@@ -56,6 +56,9 @@ class ApiServer {
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
+  /// What part of the model is there, 0 to 1, for those who ask while it loads. Any thread.
+  void set_loaded(double share) { loaded_ = share; }
+
   /// Once. The model's parts must outlive the server.
   void serve(const ServedModel& model);
 
@@ -87,6 +90,7 @@ class ApiServer {
   std::unique_ptr<http::ApiKeys> keys_;
   Metrics metrics_;
   std::atomic<ServerState> state_ = ServerState::kLoading;
+  std::atomic<double> loaded_ = 0;
   std::optional<ServedModel> model_;  ///< set before state_ leaves kLoading, then constant
   std::unique_ptr<http::Server> http_;
   std::vector<std::unique_ptr<Delivery>> deliveries_;  ///< [I/O thread]
