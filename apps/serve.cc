@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -286,10 +287,14 @@ EngineNeeds needs_of(const ServeOptions& options, const Checkpoint& checkpoint) 
 
 void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Serving& serving,
                 const std::string& id) {
-  const EngineNeeds needs = needs_of(options, checkpoint);
+  EngineNeeds needs = needs_of(options, checkpoint);
   const RunPlan plan = require_memory(checkpoint.config(), options.common, needs);
   serving.memory = serve_memory(plan, options, checkpoint.config());
   say_memory(options, serving.memory);
+  needs.on_load = [&server = *serving.server](std::int64_t done, std::int64_t total) {
+    server.set_loaded(static_cast<double>(done) /
+                      static_cast<double>(std::max<std::int64_t>(total, 1)));
+  };
   serving.loaded = load_engine(checkpoint, options.common, needs);
   warm_up(*serving.loaded.engine, checkpoint);
   serving.loop = std::make_unique<EngineLoop>(std::move(serving.loaded.engine), options.max_queue);

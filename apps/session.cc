@@ -342,6 +342,7 @@ LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& opti
                           .vision_weights = loaded.weights.vision,
                           .progress = [&](std::int64_t done, std::int64_t total) {
                             progress.update(done, total);
+                            if (needs.on_load) needs.on_load(done, total);
                           }});
     });
   };

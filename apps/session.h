@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -97,6 +98,8 @@ struct EngineNeeds {
   std::int64_t speculate_ngram = 0;
   std::int64_t vision_layers_per_step = 0;  ///< 0: all
   bool populate = false;                    ///< take all memory at once, as a server should
+  /// How many bytes of the weights are there, of how many; any thread may call it.
+  std::function<void(std::int64_t done, std::int64_t total)> on_load{};
 };
 /// Tokens of one sequence.
 [[nodiscard]] std::int64_t context_of(const CommonOptions& options, const EngineNeeds& needs,

@@ -61,6 +61,9 @@ class ApiServer {
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
+  /// What part of the model is there, 0 to 1, for those who ask while it loads. Any thread.
+  void set_loaded(double share) { loaded_ = share; }
+
   /// Once. The model's parts must outlive the server.
   void serve(const ServedModel& model);
 
@@ -93,6 +96,7 @@ class ApiServer {
   Metrics metrics_;
   std::shared_ptr<KeyQuota> quota_;
   std::atomic<ServerState> state_ = ServerState::kLoading;
+  std::atomic<double> loaded_ = 0;
   std::optional<ServedModel> model_;  ///< set before state_ leaves kLoading, then constant
   std::unique_ptr<http::Server> http_;
   std::vector<std::unique_ptr<Delivery>> deliveries_;  ///< [I/O thread]

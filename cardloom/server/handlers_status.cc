@@ -72,10 +72,13 @@ void Handlers::health_ready(ApiServer& server, Call call) {
   ServerState state = server.state();
   std::string text = name_of(state);
   if (state == ServerState::kReady && server.model()->engine->lost()) text = "failed";
+  const std::string loaded = state == ServerState::kLoading
+                                 ? fmt::format(R"(,"loaded":{:.3f})", server.loaded_.load())
+                                 : std::string();
   http::Response response{
       .status = text == "ok" ? 200 : 503,
       .headers = {{"content-type", "application/json"}, {"x-request-id", call.request_id}},
-      .body = fmt::format(R"({{"status":"{}"}})", text)};
+      .body = fmt::format(R"({{"status":"{}"{}}})", text, loaded)};
   if (response.status == 503) response.headers.emplace_back("retry-after", "1");
   call.exchange->respond(std::move(response));
 }
