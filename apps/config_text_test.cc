@@ -49,11 +49,11 @@ TEST(ConfigText, ShowsValuesAndOriginsAsSettingsFile) {
                                 "[serve]\nport = 9\n[common]\nquiet = true\n"),
                     /*origin=*/true);
   EXPECT_THAT(text, HasSubstr("[serve]\n"));
-  EXPECT_THAT(text, HasSubstr("\ntp = 2                       # environment CARDLOOM_TP\n"));
-  EXPECT_THAT(text, HasSubstr("\nport = 9                     # c.toml:2\n"));
-  EXPECT_THAT(text, HasSubstr("\nquiet = true                 # c.toml:4\n"));
-  EXPECT_THAT(text, HasSubstr("\nstrict = false               # default\n"));
-  EXPECT_THAT(text, HasSubstr("\n#weights = \"\"                # default\n"));
+  EXPECT_THAT(text, HasSubstr("\ntp = 2                         # environment CARDLOOM_TP\n"));
+  EXPECT_THAT(text, HasSubstr("\nport = 9                       # c.toml:2\n"));
+  EXPECT_THAT(text, HasSubstr("\nquiet = true                   # c.toml:4\n"));
+  EXPECT_THAT(text, HasSubstr("\nstrict = false                 # default\n"));
+  EXPECT_THAT(text, HasSubstr("\n#weights = \"\"                  # default\n"));
   EXPECT_THAT(text, HasSubstr("\nhost = \"a\\\"b\\\\c\\u000A\""));
   // It can be read back, and says the same.
   const ConfigFile again = parse_config(text, "again.toml", table());

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <thread>
 
+#include "cardloom/base/base64.h"
 #include "cardloom/http/test_client.h"
 #include "tests/e2e/process.h"
 #include "tests/e2e/support.h"
@@ -93,21 +94,6 @@ class Server {
   int port_ = 0;
 };
 
-std::string base64(const std::string& bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < 3; ++i) {
-      bits = bits << 8 | (at + i < bytes.size() ? static_cast<std::uint8_t>(bytes[at + i]) : 0U);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      text += at + i > bytes.size() ? '=' : kDigits[bits >> (18 - 6 * i) & 63];
-    }
-  }
-  return text;
-}
-
 std::string message(const json::value& content) {
   return R"({"temperature":1,"max_tokens":24,"messages":[{"role":"user","content":)" +
          json::serialize(content) + "}]";
@@ -124,7 +110,7 @@ std::vector<std::string> storm() {
         {"type", "image_url"},
         {"image_url",
          {{"url", (file.ends_with("jpg") ? "data:image/jpeg;base64," : "data:image/png;base64,") +
-                      base64(read_text(file))}}}};
+                      encode_base64(read_text(file))}}}};
     bodies.push_back(message(json::array{{{"type", "text"}, {"text", "What is it?"}}, picture}) +
                      "}");
     bodies.push_back(message(json::array{picture, picture, picture, picture}) + R"(,"n":8})");
@@ -155,10 +141,22 @@ TEST_P(PlanEqualsMeasured, AtTheStartAndUnderLoad) {
 #ifdef CARDLOOM_SANITIZED
   GTEST_SKIP() << "a sanitizer's own memory is not in the plan";
 #endif
-  std::vector<std::string> arguments = {
-      "--threads",         "1",  "--context",        "2048",    "--max-running",       "16",
-      "--max-queue",       "64", "--max-body-bytes", "2097152", "--max-pending-bytes", "16777216",
-      "--max-connections", "64"};
+  std::vector<std::string> arguments = {"--threads",
+                                        "1",
+                                        "--context",
+                                        "2048",
+                                        "--max-running",
+                                        "16",
+                                        "--max-queue",
+                                        "64",
+                                        "--max-body-bytes",
+                                        "2097152",
+                                        "--max-pending-bytes",
+                                        "16777216",
+                                        "--max-connections",
+                                        "64",
+                                        "--max-pending-images",
+                                        "512"};
   arguments.insert(arguments.end(), GetParam().arguments.begin(), GetParam().arguments.end());
   const Server server(arguments);
   EXPECT_THAT(server.said(), AllOf(HasSubstr("KV cache"), HasSubstr("requests, at most"),

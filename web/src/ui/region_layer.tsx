@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { moved, regionBetween, resized, type Region } from '../chat/region.ts';
 import { useT } from '../i18n/i18n.ts';
 
@@ -15,7 +15,8 @@ export function RegionLayer(props: {
   const layer = useRef<HTMLDivElement>(null);
   const from = useRef<{ x: number; y: number } | null>(null);
   const { region } = props;
-  useEffect(() => layer.current?.focus(), []);
+  // With the box on the screen already: the next key may be an arrow.
+  useLayoutEffect(() => layer.current?.focus(), []);
   /// Where on the picture a pointer is, in shares; the rectangle knows of zoom and movement.
   const shares = (event: PointerEvent) => {
     const box = layer.current!.getBoundingClientRect();

@@ -205,6 +205,7 @@ test('a region is drawn and quoted', { skip: onlyFake }, async () => {
   await page.keyboard.press('Enter');
   await page.locator('dialog.viewer').waitFor();
   await page.keyboard.press('r');
+  await page.locator('.region-layer:focus').waitFor();
   await page.keyboard.press('ArrowRight');
   await output.getByText('[[300,300,700,700]]').waitFor();
   await page.keyboard.press('ArrowLeft');
@@ -213,6 +214,7 @@ test('a region is drawn and quoted', { skip: onlyFake }, async () => {
   await page.keyboard.press('Escape');
   await chat.button('Mark a region').waitFor();
   await page.keyboard.press('r');
+  await page.locator('.region-layer:focus').waitFor();
   await page.keyboard.press('ArrowUp');
   await page.keyboard.press('Enter');
   await page.waitForFunction(
