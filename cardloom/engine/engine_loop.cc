@@ -49,6 +49,7 @@ class EngineLoop::Impl {
   ~Impl();
 
   Result<std::uint64_t> submit(Request request, LoopListener& listener);
+  Result<std::uint64_t> submit(std::unique_ptr<Sequence> sequence, LoopListener& listener);
   [[nodiscard]] Status accepts() const;
   void cancel(std::uint64_t sequence_id);
   void observe(StepObserver observer);
@@ -85,6 +86,7 @@ class EngineLoop::Impl {
   void give_up(const Error& error);
   void publish();
   [[nodiscard]] Status has_place() const;
+  std::uint64_t enter(std::unique_ptr<Sequence> sequence, LoopListener& listener);
 
   std::unique_ptr<Engine> engine_;  ///< members that any thread may call aside, its thread's alone
   const std::int64_t max_waiting_;
@@ -158,17 +160,27 @@ Result<std::uint64_t> EngineLoop::Impl::submit(Request request, LoopListener& li
     ++being_prepared_;
   }
   Result<std::unique_ptr<Sequence>> prepared = engine_->prepare(std::move(request));
-  {
-    const std::lock_guard lock(mutex_);
-    --being_prepared_;
-    if (!prepared) return prepared.error();
-    if (lost_) return lost_error(*lost_);
-    if (stop_) return stopped_error();
-    const std::uint64_t id = (*prepared)->id();
-    submitted_.push_back({std::move(*prepared), &listener});
-    wake_.notify_all();
-    return id;
-  }
+  const std::lock_guard lock(mutex_);
+  --being_prepared_;
+  if (!prepared) return prepared.error();
+  if (lost_) return lost_error(*lost_);
+  if (stop_) return stopped_error();
+  return enter(*std::move(prepared), listener);
+}
+
+Result<std::uint64_t> EngineLoop::Impl::submit(std::unique_ptr<Sequence> sequence,
+                                               LoopListener& listener) {
+  const std::lock_guard lock(mutex_);
+  if (Status status = has_place(); !status) return status.error();
+  return enter(std::move(sequence), listener);
+}
+
+/// With mutex_ held.
+std::uint64_t EngineLoop::Impl::enter(std::unique_ptr<Sequence> sequence, LoopListener& listener) {
+  const std::uint64_t id = sequence->id();
+  submitted_.push_back({std::move(sequence), &listener});
+  wake_.notify_all();
+  return id;
 }
 
 void EngineLoop::Impl::cancel(std::uint64_t sequence_id) {
@@ -380,6 +392,13 @@ Result<std::uint64_t> EngineLoop::submit(Request request, LoopListener& listener
   return impl_->submit(std::move(request), listener);
 }
 Status EngineLoop::accepts() const { return impl_->accepts(); }
+Result<std::unique_ptr<Sequence>> EngineLoop::prepare(Request request) const {
+  return impl_->engine().prepare(std::move(request));
+}
+Result<std::uint64_t> EngineLoop::submit(std::unique_ptr<Sequence> sequence,
+                                         LoopListener& listener) {
+  return impl_->submit(std::move(sequence), listener);
+}
 void EngineLoop::cancel(std::uint64_t sequence_id) { impl_->cancel(sequence_id); }
 EngineStats EngineLoop::stats() const { return impl_->stats(); }
 bool EngineLoop::idle() const { return impl_->idle(); }

@@ -86,9 +86,13 @@ class EngineLoop {
   /// has `finish` set, or with cancel(). Errors as Engine::submit gives them; kResourceExhausted,
   /// with the numbers, if the queue is full; kUnavailable once the loop is stopped or a rank lost.
   Result<std::uint64_t> submit(Request request, LoopListener& listener);
+  /// submit() in two parts, for threads that nothing may hold up: prepare() checks and hashes,
+  /// pictures of megabytes too; submit() admits what it made, and takes microseconds.
+  [[nodiscard]] Result<std::unique_ptr<Sequence>> prepare(Request request) const;
+  Result<std::uint64_t> submit(std::unique_ptr<Sequence> sequence, LoopListener& listener);
 
-  /// The error that submit() would give now to any request, if so: asked before a request's pictures
-  /// and grammar cost anything.
+  /// The error that submit() would give now to any request, if so: asked before a request's
+  /// pictures and grammar cost anything.
   [[nodiscard]] Status accepts() const;
 
   /// Ends a sequence within a step. No event of it is delivered after this returns, unless called

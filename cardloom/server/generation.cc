@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cardloom/engine/content_hash.h"
+#include "cardloom/engine/sequence.h"
 #include "cardloom/sampling/philox.h"
 
 namespace cardloom::server {
@@ -88,6 +89,7 @@ struct Generation::Choice {
       : index(static_cast<std::int64_t>(choice_index)), text(tokenizer, std::move(options)) {}
 
   std::int64_t index;
+  std::unique_ptr<Sequence> sequence;  ///< until it is submitted
   std::uint64_t sequence_id = 0;
   OutputText text;
   std::optional<api::ToolCallParser> calls;
@@ -128,17 +130,31 @@ Generation::Generation(GenerationHome home, std::shared_ptr<http::Exchange> exch
 
 Generation::~Generation() = default;
 
-void Generation::start() {
-  home_.metrics->observe_wishes(prepared_.request.n, prepared_.request.max_tokens);
+std::optional<ApiError> Generation::prepare() {
   const std::size_t num_choices =
       prepared_.prompts.size() * static_cast<std::size_t>(prepared_.request.n);
   for (std::size_t index = 0; index < num_choices; ++index) {
-    Result<std::uint64_t> id = submit(index);
+    Result<std::unique_ptr<Sequence>> sequence = home_.model->engine->prepare(request_of(index));
+    if (!sequence) {
+      home_.metrics->observe_rejection(to_string(sequence.error().code));
+      return api::api_error_of(sequence.error());
+    }
+    choices_.push_back(make_choice(index));
+    choices_.back()->sequence = *std::move(sequence);
+  }
+  return std::nullopt;
+}
+
+void Generation::start() {
+  home_.metrics->observe_wishes(prepared_.request.n, prepared_.request.max_tokens);
+  for (const auto& choice : choices_) {
+    const Result<std::uint64_t> id =
+        home_.model->engine->submit(std::move(choice->sequence), *home_.delivery);
     if (!id) {
       home_.metrics->observe_rejection(to_string(id.error().code));
       return fail(api::api_error_of(id.error()));
     }
-    choices_.back()->sequence_id = *id;
+    choice->sequence_id = *id;
     home_.delivery->add(*id, shared_from_this());
   }
   exchange_->on_gone([self = weak_from_this()] {
@@ -147,10 +163,8 @@ void Generation::start() {
   begin_reply();
 }
 
-Result<std::uint64_t> Generation::submit(std::size_t index) {
+std::unique_ptr<Generation::Choice> Generation::make_choice(std::size_t index) const {
   const api::GenerationRequest& request = prepared_.request;
-  const std::size_t prompt = index / static_cast<std::size_t>(request.n);
-  const bool is_last_use = (index + 1) % static_cast<std::size_t>(request.n) == 0;
   const bool is_chat = request.prompts.empty();
   const bool has_tools = is_chat && !request.tools.empty();
   auto choice =
@@ -165,6 +179,13 @@ Result<std::uint64_t> Generation::submit(std::size_t index) {
                           api::make_id_source(request_id_ + std::to_string(index)));
   }
   choice->delta.choice = choice->index;
+  return choice;
+}
+
+Request Generation::request_of(std::size_t index) {
+  const api::GenerationRequest& request = prepared_.request;
+  const std::size_t prompt = index / static_cast<std::size_t>(request.n);
+  const bool is_last_use = (index + 1) % static_cast<std::size_t>(request.n) == 0;
   Request sequence;
   sequence.prompt =
       is_last_use ? std::move(prepared_.prompts[prompt]) : clone(prepared_.prompts[prompt]);
@@ -179,8 +200,7 @@ Result<std::uint64_t> Generation::submit(std::size_t index) {
   if (prepared_.grammar) sequence.constraint = home_.model->grammars->begin(prepared_.grammar);
   sequence.priority = static_cast<Priority>(request.priority);
   sequence.cache_salt = salt_number(request.cache_salt);
-  choices_.push_back(std::move(choice));
-  return home_.model->engine->submit(std::move(sequence), *home_.delivery);
+  return sequence;
 }
 
 http::Headers Generation::headers(const char* content_type) const {

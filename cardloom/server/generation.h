@@ -34,7 +34,7 @@ struct ReplyShape {
 
 /// One request from its prepared prompt to the last byte of its reply: submits its sequences, turns
 /// their tokens into text, tool calls and log probabilities, and writes them as they come or at the
-/// end. Lives on its exchange's I/O thread; the delivery keeps it alive.
+/// end. Lives on its exchange's I/O thread, but for prepare(); the delivery keeps it alive.
 class Generation : public Receiver, public std::enable_shared_from_this<Generation> {
  public:
   using Clock = std::chrono::steady_clock;
@@ -45,6 +45,9 @@ class Generation : public Receiver, public std::enable_shared_from_this<Generati
 
   ~Generation() override;
 
+  /// What takes long before anything can run: sequences with the hashes of prompts and pictures. On
+  /// any thread, once and before start(); the error if a sequence is refused.
+  [[nodiscard]] std::optional<api::ApiError> prepare();
   /// Submits all sequences. If one is refused, the reply says so and nothing runs.
   void start();
 
@@ -55,7 +58,8 @@ class Generation : public Receiver, public std::enable_shared_from_this<Generati
  private:
   struct Choice;
 
-  Result<std::uint64_t> submit(std::size_t index);
+  [[nodiscard]] std::unique_ptr<Choice> make_choice(std::size_t index) const;
+  Request request_of(std::size_t index);
   void begin_reply();
   Choice& choice_of(std::uint64_t sequence_id);
   void take_token(Choice& choice, const SequenceEvent& event);

@@ -2,8 +2,10 @@
 
 #include <memory>
 #include <string>
+#include <variant>
 
 #include "cardloom/server/api_server.h"
+#include "cardloom/server/generation.h"
 #include "cardloom/server/routes.h"
 
 namespace cardloom::server {
@@ -32,6 +34,9 @@ struct Handlers {
  private:
   struct GenerationApi;
   static void generate(ApiServer& server, Call call, const GenerationApi& api);
+  static std::variant<std::shared_ptr<Generation>, api::ApiError> make_generation(
+      ApiServer& server, const Call& call, const GenerationApi& api,
+      std::variant<PreparedRequest, api::ApiError> prepared);
   /// Runs `work` on a task thread; if too many wait already, the call is refused.
   static void post_task(ApiServer& server, const Call& call, api::ErrorShape shape,
                         std::function<void()> work);

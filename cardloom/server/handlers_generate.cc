@@ -83,6 +83,18 @@ void Handlers::post_task(ApiServer& server, const Call& call, ErrorShape shape,
                 shape, call.request_id);
 }
 
+/// Still on the task thread: pictures are hashed here, which would hold up all streams elsewhere.
+std::variant<std::shared_ptr<Generation>, ApiError> Handlers::make_generation(
+    ApiServer& server, const Call& call, const GenerationApi& api,
+    std::variant<PreparedRequest, ApiError> prepared) {
+  if (auto* error = std::get_if<ApiError>(&prepared)) return std::move(*error);
+  auto generation = std::make_shared<Generation>(server.home(*call.exchange), call.exchange,
+                                                 std::get<PreparedRequest>(std::move(prepared)),
+                                                 api.shape, call.request_id, call.arrived);
+  if (auto error = generation->prepare()) return *std::move(error);
+  return generation;
+}
+
 void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) {
   // First of all, on the I/O thread: what is refused anyway must neither wait for those who are
   // being read nor cost what they cost.
@@ -113,16 +125,11 @@ void Handlers::generate(ApiServer& server, Call call, const GenerationApi& api) 
       }
       return prepared;
     };
-    auto prepared_or_not = prepare();
+    std::variant<PreparedRequest, ApiError> prepared = prepare();
     call.exchange->release_body();
-    respond_on_io<PreparedRequest>(call, api.shape.error, std::move(prepared_or_not),
-                                   [&server, call, api](PreparedRequest prepared) {
-                                     std::make_shared<Generation>(server.home(*call.exchange),
-                                                                  call.exchange,
-                                                                  std::move(prepared), api.shape,
-                                                                  call.request_id, call.arrived)
-                                         ->start();
-                                   });
+    respond_on_io<std::shared_ptr<Generation>>(
+        call, api.shape.error, make_generation(server, call, api, std::move(prepared)),
+        [](const std::shared_ptr<Generation>& generation) { generation->start(); });
   });
 }
 

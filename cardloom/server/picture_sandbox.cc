@@ -25,11 +25,13 @@ constexpr std::uint32_t kArchitecture = 0;  // no filter: the numbers below mean
 /// What a picture needs, and how the C library does it: orders and answers come and go, memory is
 /// taken and given back, time is looked at and limited.
 constexpr std::array kAllowed = {
-    SYS_read,       SYS_write,     SYS_recvfrom,        SYS_sendto,       SYS_ppoll,
-    SYS_brk,        SYS_mmap,      SYS_munmap,          SYS_mremap,       SYS_madvise,
-    SYS_mprotect,   SYS_futex,     SYS_getrandom,       SYS_sched_yield,  SYS_clock_gettime,
-    SYS_getrusage,  SYS_prlimit64, SYS_restart_syscall, SYS_rt_sigreturn, SYS_exit,
-    SYS_exit_group,
+    SYS_read,      SYS_write,           SYS_recvfrom,
+    SYS_sendto,    SYS_ppoll,           SYS_brk,
+    SYS_mmap,      SYS_munmap,          SYS_mremap,
+    SYS_madvise,   SYS_mprotect,        SYS_futex,
+    SYS_getrandom, SYS_sched_yield,     SYS_clock_gettime,
+    SYS_getrusage, SYS_restart_syscall, SYS_rt_sigreturn,
+    SYS_exit,      SYS_exit_group,
 #ifdef SYS_poll  // younger architectures have ppoll alone
     SYS_poll,
 #endif
@@ -42,6 +44,19 @@ sock_filter end(std::uint32_t verdict) { return BPF_STMT(BPF_RET | BPF_K, verdic
 /// Goes on with the next line if the value is `value`, else with the one after it.
 sock_filter if_equal(std::uint32_t value) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
+}
+
+/// prlimit64 is how the C library sets limits: of this process, not of another one of the same
+/// user.
+void append_own_limits(std::vector<sock_filter>& lines) {
+  const std::size_t pid = offsetof(seccomp_data, args);
+  lines.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 6));
+  lines.push_back(load(pid));
+  lines.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3));
+  lines.push_back(load(pid + sizeof(std::uint32_t)));
+  lines.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1));
+  lines.push_back(end(SECCOMP_RET_ALLOW));
+  lines.push_back(end(SECCOMP_RET_KILL_PROCESS));
 }
 
 }  // namespace
@@ -59,6 +74,7 @@ bool enter_picture_sandbox() {
     lines.push_back(if_equal(static_cast<std::uint32_t>(number)));
     lines.push_back(end(SECCOMP_RET_ALLOW));
   }
+  append_own_limits(lines);
   lines.push_back(end(SECCOMP_RET_KILL_PROCESS));
   const sock_fprog program{static_cast<unsigned short>(lines.size()), lines.data()};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&

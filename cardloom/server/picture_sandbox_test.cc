@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +52,8 @@ TEST(PictureSandbox, LetsADecoderWork) {
       heap.emplace_back(static_cast<std::size_t>(size), 'x');
     }
     heap.clear();
+    rlimit cpu{};
+    if (getrlimit(RLIMIT_CPU, &cpu) != 0 || setrlimit(RLIMIT_CPU, &cpu) != 0) _exit(1);
     if (send(ends[1], "done", 4, MSG_NOSIGNAL) != 4) _exit(1);
   });
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
@@ -69,6 +72,7 @@ TEST(PictureSandbox, KillsWhoeverAsksForMore) {
       {"execve", [] { execl("/bin/true", "true", nullptr); }},
       {"kill", [] { kill(getppid(), 0); }},
       {"unlink", [] { unlink("/no/such/file"); }},
+      {"prlimit of another", [] { prlimit(getppid(), RLIMIT_CPU, nullptr, nullptr); }},
       {"prctl", [] { prctl(PR_SET_DUMPABLE, 1); }},
   };
   for (const auto& [what, attempt] : attempts) {
