@@ -100,6 +100,7 @@ struct PictureWorkers::Worker {
   }
 
   pid_t pid = 0;
+  bool broke = false;  ///< whether its last picture ended the process, in time
   int socket = -1;
   int memory = -1;
   void* pixels = nullptr;
@@ -148,15 +149,25 @@ Result<DecodedPicture> PictureWorkers::decode(std::string_view bytes, std::int64
     worker = free_.back();
     free_.pop_back();
   }
-  Status ready = worker->is_alive() ? Status() : restart(*worker);
-  Result<DecodedPicture> picture =
-      ready ? run(*worker, bytes, pixels_left) : Result<DecodedPicture>(ready.error());
+  // Whose process was killed, by a system short of memory, say, is tried once more: that may have
+  // been before it had the picture. A picture that breaks the decoder does so twice.
+  Result<DecodedPicture> picture = attempt(*worker, bytes, pixels_left);
+  if (worker->broke) picture = attempt(*worker, bytes, pixels_left);
   {
     const std::lock_guard lock(mutex_);
     free_.push_back(worker);
   }
   freed_.notify_one();
   return picture;
+}
+
+Result<DecodedPicture> PictureWorkers::attempt(Worker& worker, std::string_view bytes,
+                                               std::int64_t pixels_left) const {
+  worker.broke = false;
+  if (!worker.is_alive()) {
+    if (const Status ready = restart(worker); !ready) return ready.error();
+  }
+  return run(worker, bytes, pixels_left);
 }
 
 Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view bytes,
@@ -177,9 +188,10 @@ Result<DecodedPicture> PictureWorkers::run(Worker& worker, std::string_view byte
   }
   if (!reply) {
     worker.end_process();  // the next picture starts a new one
+    worker.broke = Clock::now() < deadline;
     return make_error(
         ErrorCode::kInvalidArgument,
-        Clock::now() >= deadline
+        !worker.broke
             ? fmt::format("the picture takes longer than {} s to decode",
                           std::chrono::ceil<std::chrono::seconds>(options_.deadline).count())
             : std::string("the picture cannot be decoded: it broke the decoder"),

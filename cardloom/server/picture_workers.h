@@ -48,8 +48,8 @@ class PictureWorkers {
   PictureWorkers& operator=(const PictureWorkers&) = delete;
 
   /// Waits for a free worker, then for the picture, which may have `pixels_left` pixels. Errors as
-  /// decode_image returns them; kInvalidArgument if the worker died or took longer than the
-  /// deadline over it, kUnavailable if no worker can be started. Any thread.
+  /// decode_image returns them; kInvalidArgument if two processes died over it or one took longer
+  /// than the deadline, kUnavailable if no worker can be started. Any thread.
   Result<DecodedPicture> decode(
       std::string_view bytes, std::int64_t pixels_left = std::numeric_limits<std::int64_t>::max());
 
@@ -57,6 +57,8 @@ class PictureWorkers {
   struct Worker;
   explicit PictureWorkers(PictureWorkerOptions options);
   Status restart(Worker& worker) const;
+  Result<DecodedPicture> attempt(Worker& worker, std::string_view bytes,
+                                 std::int64_t pixels_left) const;
   Result<DecodedPicture> run(Worker& worker, std::string_view bytes,
                              std::int64_t pixels_left) const;
 

@@ -152,7 +152,7 @@ std::vector<pid_t> children() {
   return pids;
 }
 
-TEST(PictureWorkers, OneThatIsKilledOverAPictureCostsThatPictureOnly) {
+TEST(PictureWorkers, OneThatIsKilledOverAPictureIsReplaced) {
   auto workers = PictureWorkers::start(options());
   ASSERT_TRUE(workers);
   const std::string bytes = picture_bytes("scene-1.jpg");
@@ -166,9 +166,8 @@ TEST(PictureWorkers, OneThatIsKilledOverAPictureCostsThatPictureOnly) {
     });
     const Result<DecodedPicture> picture = (*workers)->decode(bytes);
     killer.join();
-    ASSERT_FALSE(picture);
-    EXPECT_EQ(picture.error().code, ErrorCode::kInvalidArgument);
-    EXPECT_NE(picture.error().message.find("broke the decoder"), std::string::npos);
+    ASSERT_TRUE(picture) << picture.error().describe();
+    expect_same_pixels(*picture, bytes);
     const Result<DecodedPicture> next = (*workers)->decode(bytes);
     ASSERT_TRUE(next) << next.error().describe();
     expect_same_pixels(*next, bytes);

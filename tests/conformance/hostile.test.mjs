@@ -189,7 +189,7 @@ test('the pictures of a request have a limit together, and copies of them too', 
   });
 });
 
-test('a picture process that is killed costs one picture at the most', async () => {
+test('a picture process that is killed costs no picture', async () => {
   await withServer(['--task-threads', '2'], {}, async (server) => {
     const url = dataUrl('scene-1.jpg');
     const right = async () => assert.equal((await ask(server, [url])).json.choices[0].message.content, truth[0].truth);
@@ -202,16 +202,14 @@ test('a picture process that is killed costs one picture at the most', async () 
       await new Promise((resolve) => setTimeout(resolve, 100));
       for (const pid of workers) process.kill(pid, 'SIGKILL');
       const reply = await under_way;
-      assert.equal(reply.status, 400, reply.text);
-      assert.equal(reply.json.error.code, 'unsupported_image');
-      assert.equal(reply.json.error.param, 'messages[0].content[1].image_url.url');
-      assert.match(reply.json.error.message, /broke the decoder/);
+      assert.equal(reply.status, 200, reply.text);
+      assert.equal(reply.json.choices[0].message.content, truth[0].truth);
       await right();
       await Promise.all([right(), right(), right()]);  // and the one that was killed idle
     }
     for (const pid of childrenOf(server.child.pid)) process.kill(pid, 'SIGKILL');
     await Promise.all([right(), right()]);
-    assert.match(await (await fetch(`${server.url}/metrics`)).text(), /cardloom_images_total\{format="jpeg",result="refused"\} 3\n/);
+    assert.doesNotMatch(await (await fetch(`${server.url}/metrics`)).text(), /result="refused"\} [1-9]/);
   });
 });
 
