@@ -108,6 +108,7 @@ RunPlan plan_tokens(const glm4v::Glm4vConfig& config, const CommonOptions& optio
                     const EngineNeeds& needs, const CardPlan& cards, double tokens) {
   const int tp = static_cast<int>(options.tp);
   RunPlan plan;
+  plan.threads_per_card = cards.threads_per_card;
   plan.model = glm4v::plan_memory(config, {.tp = tp,
                                            .dtype = dtype_of(options),
                                            .kv_cache = kv_cache_of(options),

@@ -20,6 +20,7 @@ namespace cardloom::app {
 
 /// What a run of a model reserves, before anything is loaded. All plans of memory are made here.
 struct RunPlan {
+  int threads_per_card = 1;
   glm4v::MemoryPlan model;
   RankLimits limits;
   std::vector<RankBytes> ranks;       ///< [rank]

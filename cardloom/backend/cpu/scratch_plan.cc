@@ -76,7 +76,9 @@ std::int64_t exchange_bytes(const ScratchNeeds& needs, int world_size, std::int6
   const std::int64_t roots = std::has_single_bit(static_cast<unsigned>(world_size)) ? 1 : kMaxRoots;
   const std::int64_t rows = round_up(needs.exchanged_rows, kMaxBlockRows);
   const std::int64_t sums = rows * columns * (roots * kFloat + size_of(needs.dtype));
-  return std::min(buffer_bytes, std::max(sums, needs.gathered_bytes));
+  // A buffer lies in huge pages, as large tensors do: the first byte of one takes it whole.
+  constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
+  return std::min(buffer_bytes, round_up(std::max(sums, needs.gathered_bytes), kHugePage));
 }
 
 }  // namespace cardloom::cpu
