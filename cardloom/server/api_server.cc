@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "cardloom/http/host_check.h"
-#include "cardloom/server/json_size.h"
 #include "cardloom/server/routes.h"
 
 namespace cardloom::server {
@@ -308,15 +307,6 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
     metrics_.observe_rejection("rate_limit_exceeded");
     return respond_error(*call.exchange, key_is_busy(quota_->limit()), route->shape,
                          call.request_id);
-  }
-  if (has_more_json_values(call.exchange->body(), kMaxJsonValues)) {
-    metrics_.observe_rejection("request_too_large");
-    return call.exchange->respond(response_of(
-        make_api_error(413, "invalid_request_error", "request_too_large",
-                       fmt::format("the body has more than {} JSON values, which is the most: "
-                                   "send a shorter one",
-                                   kMaxJsonValues)),
-        route->shape));
   }
   route->handle(*this, std::move(call));
 }

@@ -40,6 +40,8 @@ struct Handlers {
   /// Runs `work` on a task thread; if too many wait already, the call is refused.
   static void post_task(ApiServer& server, const Call& call, api::ErrorShape shape,
                         std::function<void()> work);
+  static void run_task(ApiServer& server, const Call& call, api::ErrorShape shape,
+                       const std::function<void()>& work);
 };
 
 /// Answers 200 with a JSON text.

@@ -1,11 +1,14 @@
 // The endpoints that read a request's body: parsing, pictures and grammars go to a task thread.
 #include <fmt/format.h>
 
+#include <exception>
+#include <new>
 #include <random>
 #include <utility>
 
 #include "cardloom/api/small_requests.h"
 #include "cardloom/server/handlers.h"
+#include "cardloom/server/json_size.h"
 #include "cardloom/server/prompt_builder.h"
 
 namespace cardloom::server {
@@ -49,6 +52,17 @@ ApiError too_many_copies(std::int64_t count, std::int64_t limit) {
   return error;
 }
 
+ApiError too_many_values() {
+  ApiError error;
+  error.status = 413;
+  error.type = "invalid_request_error";
+  error.code = "request_too_large";
+  error.message =
+      fmt::format("the body has more than {} JSON values, which is the most: send a shorter one",
+                  kMaxJsonValues);
+  return error;
+}
+
 /// Parses and prepares; what comes back runs on the I/O thread.
 template <class Value>
 void respond_on_io(const Call& call, ErrorShape shape, std::variant<Value, ApiError> result,
@@ -71,9 +85,36 @@ struct Handlers::GenerationApi {
   ReplyShape shape;
 };
 
+/// Whatever a task throws, memory that ran out above all, is this request's error: beyond here it
+/// would end the program.
+void Handlers::run_task(ApiServer& server, const Call& call, ErrorShape shape,
+                        const std::function<void()>& work) {
+  const auto answer = [&](const ApiError& error) {
+    respond_error(*call.exchange, error, shape, call.request_id);
+  };
+  try {
+    if (has_more_json_values(call.exchange->body(), kMaxJsonValues)) {
+      server.metrics_.observe_rejection("request_too_large");
+      return answer(too_many_values());
+    }
+    work();
+  } catch (const Exception& failure) {
+    answer(api::api_error_of(failure.error()));
+  } catch (const std::bad_alloc&) {
+    answer(api::api_error_of(make_error(ErrorCode::kResourceExhausted, "memory ran out")));
+  } catch (const std::exception& failure) {
+    answer(api::api_error_of(
+        make_error(ErrorCode::kInternal, "a request could not be read", failure.what())));
+  }
+}
+
 void Handlers::post_task(ApiServer& server, const Call& call, ErrorShape shape,
                          std::function<void()> work) {
-  if (server.tasks_->try_post(std::move(work))) return;
+  if (server.tasks_->try_post([&server, call, shape, work = std::move(work)] {
+        run_task(server, call, shape, work);
+      })) {
+    return;
+  }
   server.metrics_.observe_rejection("tasks_full");
   respond_error(*call.exchange,
                 api::api_error_of(make_error(
