@@ -48,7 +48,6 @@ class EngineLoop::Impl {
         thread_([this] { run(); }) {}
   ~Impl();
 
-  Result<std::uint64_t> submit(Request request, LoopListener& listener);
   Result<std::uint64_t> submit(std::unique_ptr<Sequence> sequence, LoopListener& listener);
   [[nodiscard]] Status accepts() const;
   void cancel(std::uint64_t sequence_id);
@@ -86,7 +85,6 @@ class EngineLoop::Impl {
   void give_up(const Error& error);
   void publish();
   [[nodiscard]] Status has_place() const;
-  std::uint64_t enter(std::unique_ptr<Sequence> sequence, LoopListener& listener);
 
   std::unique_ptr<Engine> engine_;  ///< members that any thread may call aside, its thread's alone
   const std::int64_t max_waiting_;
@@ -107,7 +105,6 @@ class EngineLoop::Impl {
   std::condition_variable wake_;
   std::vector<Submission> submitted_;
   std::vector<std::uint64_t> cancelled_;
-  std::int64_t being_prepared_ = 0;  ///< by threads in submit()
   StepObserver observer_;
   EngineStats stats_;
   bool is_saturated_ = false;  ///< whether the last step left somebody waiting
@@ -135,8 +132,7 @@ Status EngineLoop::Impl::has_place() const {
   if (lost_) return lost_error(*lost_);
   if (stop_) return stopped_error();
   const std::int64_t free_places = is_saturated_ ? 0 : engine_->max_sequences() - stats_.running;
-  const std::int64_t num_waiting =
-      being_prepared_ + static_cast<std::int64_t>(submitted_.size()) + stats_.waiting;
+  const std::int64_t num_waiting = static_cast<std::int64_t>(submitted_.size()) + stats_.waiting;
   if (num_waiting >= max_waiting_ + free_places) {
     return make_error(
         ErrorCode::kResourceExhausted,
@@ -153,30 +149,10 @@ Status EngineLoop::Impl::accepts() const {
   return has_place();
 }
 
-Result<std::uint64_t> EngineLoop::Impl::submit(Request request, LoopListener& listener) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (Status status = has_place(); !status) return status.error();
-    ++being_prepared_;
-  }
-  Result<std::unique_ptr<Sequence>> prepared = engine_->prepare(std::move(request));
-  const std::lock_guard lock(mutex_);
-  --being_prepared_;
-  if (!prepared) return prepared.error();
-  if (lost_) return lost_error(*lost_);
-  if (stop_) return stopped_error();
-  return enter(*std::move(prepared), listener);
-}
-
 Result<std::uint64_t> EngineLoop::Impl::submit(std::unique_ptr<Sequence> sequence,
                                                LoopListener& listener) {
   const std::lock_guard lock(mutex_);
   if (Status status = has_place(); !status) return status.error();
-  return enter(std::move(sequence), listener);
-}
-
-/// With mutex_ held.
-std::uint64_t EngineLoop::Impl::enter(std::unique_ptr<Sequence> sequence, LoopListener& listener) {
   const std::uint64_t id = sequence->id();
   submitted_.push_back({std::move(sequence), &listener});
   wake_.notify_all();
@@ -208,7 +184,7 @@ EngineStats EngineLoop::Impl::stats() const {
 
 bool EngineLoop::Impl::idle() const {
   const std::lock_guard lock(mutex_);
-  return !is_busy_ && submitted_.empty() && being_prepared_ == 0;
+  return !is_busy_ && submitted_.empty();
 }
 
 std::optional<Error> EngineLoop::Impl::lost() const {
@@ -389,7 +365,10 @@ EngineLoop::EngineLoop(std::unique_ptr<Engine> engine, std::int64_t max_waiting)
 EngineLoop::~EngineLoop() = default;
 
 Result<std::uint64_t> EngineLoop::submit(Request request, LoopListener& listener) {
-  return impl_->submit(std::move(request), listener);
+  if (Status status = accepts(); !status) return status.error();
+  Result<std::unique_ptr<Sequence>> sequence = prepare(std::move(request));
+  if (!sequence) return sequence.error();
+  return submit(*std::move(sequence), listener);
 }
 Status EngineLoop::accepts() const { return impl_->accepts(); }
 Result<std::unique_ptr<Sequence>> EngineLoop::prepare(Request request) const {

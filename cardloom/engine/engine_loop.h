@@ -87,7 +87,8 @@ class EngineLoop {
   /// with the numbers, if the queue is full; kUnavailable once the loop is stopped or a rank lost.
   Result<std::uint64_t> submit(Request request, LoopListener& listener);
   /// submit() in two parts, for threads that nothing may hold up: prepare() checks and hashes,
-  /// pictures of megabytes too; submit() admits what it made, and takes microseconds.
+  /// pictures of megabytes too, and errors as Engine::submit; submit() admits what it made, and
+  /// takes microseconds.
   [[nodiscard]] Result<std::unique_ptr<Sequence>> prepare(Request request) const;
   Result<std::uint64_t> submit(std::unique_ptr<Sequence> sequence, LoopListener& listener);
 

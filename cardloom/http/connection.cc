@@ -18,7 +18,6 @@ using std::chrono::seconds;
 /// An idle connection's share of memory; a head rarely needs more than one such read.
 constexpr std::size_t kHeadReadBytes = 4 << 10;
 constexpr std::size_t kBodyReadBytes = 64 << 10;
-constexpr std::int64_t kBodyRoomBytes = kBodyReadBytes;
 /// A body may take body_timeout_s plus this much time per byte: a picture over a slow line is
 /// welcome, a client that sends a byte a second is not.
 constexpr std::int64_t kMinBodyBytesPerSecond = 16 << 10;
@@ -229,7 +228,8 @@ auto Connection::read_body(RequestParser& parser, BodyRoom& room) -> Task<bool> 
       co_return false;
     }
     // What has come, and the buffer for what comes next: a client that sends slowly holds little.
-    const bool has_room = room.grow_to(num_bytes + (parser.is_done() ? 0 : kBodyRoomBytes));
+    const bool has_room =
+        room.grow_to(num_bytes + (parser.is_done() ? 0 : std::int64_t{kBodyReadBytes}));
     if (!has_room) {
       refuse(503, fmt::format("the server holds bodies of {} bytes, of {} that it may: try again "
                               "in a moment",

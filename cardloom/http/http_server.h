@@ -109,9 +109,8 @@ struct ServerStats {
 /// limits and send answers. Nothing here knows of models.
 class Server {
  public:
-  /// Binds and begins to accept. kUnavailable if the port is taken or not for this
-  /// user, kInvalidArgument for a bad
-  /// address or certificate, with what to do.
+  /// Binds and begins to accept. kUnavailable if the port is taken or not for this user,
+  /// kInvalidArgument for a bad address or certificate, with what to do.
   static Result<std::unique_ptr<Server>> start(ServerOptions options, Hooks hooks);
   virtual ~Server() = default;
 

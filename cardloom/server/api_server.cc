@@ -39,7 +39,6 @@ ApiError make_api_error(int status, const char* type, const char* code, std::str
 
 /// What the transport refuses by itself.
 ApiError transport_error(int status, std::string why) {
-  ApiError error;
   switch (status) {
     case 408:
       return make_api_error(status, "invalid_request_error", "request_timeout", std::move(why));
@@ -51,10 +50,11 @@ ApiError transport_error(int status, std::string why) {
       return make_api_error(status, "server_error", "internal_error", "the server failed");
     case 501:
       return make_api_error(status, "invalid_request_error", "not_supported", std::move(why));
-    case 503:
-      error = make_api_error(status, "server_error", "overloaded", std::move(why));
+    case 503: {
+      ApiError error = make_api_error(status, "server_error", "overloaded", std::move(why));
       error.headers.emplace_back("retry-after", "1");
       return error;
+    }
     default:
       return make_api_error(status, "invalid_request_error", "bad_request", std::move(why));
   }

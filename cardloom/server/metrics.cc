@@ -115,7 +115,7 @@ void append_process(std::vector<prometheus::MetricFamily>& families) {
   }
 }
 
-/// The plan of memory, and what there is of it.
+/// The plan of memory; `table` nullptr: none yet.
 void append_memory(std::vector<prometheus::MetricFamily>& families, const MemoryTable* table) {
   using prometheus::MetricType;
   const auto metric = [](prometheus::Labels labels, std::int64_t bytes) {
