@@ -4,12 +4,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { dataUrl, eventually, metric, post, startServer, truth } from './server.mjs';
+import { connectTo, dataUrl, eventually, metric, post, raw, startServer, truth } from './server.mjs';
 
 const user = (content) => [{ role: 'user', content }];
 const picture = (url) => ({ type: 'image_url', image_url: { url } });
@@ -24,20 +23,6 @@ async function withServer(args, env, use) {
     assert.equal(await server.stop(), 0);
   }
   return server;
-}
-
-/// What the server says to bytes, until it closes or falls silent.
-async function raw(server, bytes) {
-  const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
-  await once(socket, 'connect');
-  let text = '';
-  socket.setEncoding('latin1');
-  socket.on('data', (part) => { text += part; });
-  socket.on('error', () => {});
-  socket.write(bytes, 'latin1');
-  await Promise.race([once(socket, 'close'), new Promise((resolve) => setTimeout(resolve, 400))]);
-  socket.destroy();
-  return text;
 }
 
 /// The processes that `pid` started.
@@ -216,28 +201,35 @@ test('a picture process that is killed costs no picture', async () => {
 test('whoever looks at the cards and leaves holds nobody up', async () => {
   await withServer([], {}, async (server) => {
     const talk = () => post(server, '/v1/chat/completions', { messages: user('Hello!'), ignore_eos: true, max_tokens: 60 });
-    const look = async (milliseconds) => {
+    /// Somebody who looks until `leave`; nobody if the server says that too many do.
+    const look = async () => {
       const leaving = new AbortController();
       const reply = await fetch(`${server.url}/v1/cards/events`, { signal: leaving.signal });
-      if (reply.status === 503) return 1;
+      if (reply.status !== 200) {
+        assert.equal(reply.status, 503, await reply.text());
+        return undefined;
+      }
       const reader = reply.body.getReader();
       assert.match(new TextDecoder().decode((await reader.read()).value), /^event: cards\n/);
-      const end = Date.now() + milliseconds;
-      while (Date.now() < end) await Promise.race([reader.read().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 5))]);
-      leaving.abort();
-      return 0;
+      const ended = (async () => { while (!(await reader.read()).done); })().catch(() => {});
+      return { leave: () => { leaving.abort(); return ended; } };
     };
+    const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
     const talks = Array.from({ length: 24 }, talk);
-    let turned_away = 0;
+    const sixteen = await Promise.all(Array.from({ length: 16 }, look));
+    assert.ok(!sixteen.includes(undefined));
+    assert.equal(await look(), undefined);  // 16 may look at once
+    await Promise.all(sixteen.map((one) => one.leave()));
     for (let round = 0; round < 6; ++round) {
-      const looks = await Promise.all(Array.from({ length: 24 }, (_, index) => look(100 + index * 3)));
-      turned_away += looks.reduce((sum, one) => sum + one, 0);
+      await Promise.all(Array.from({ length: 24 }, async (_, index) => {
+        const one = await look();
+        await pause(100 + index * 3);
+        await one?.leave();
+      }));
     }
-    assert.ok(turned_away > 0);  // 16 may look at once
     for (const reply of await Promise.all(talks)) assert.equal(reply.status, 200);
     await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
-    const last = await fetch(`${server.url}/v1/cards/events`);  // still looking while the server ends
-    assert.equal(last.status, 200);
+    await eventually(async () => (await look()) !== undefined);  // still looking while the server ends
   });
 });
 
@@ -245,9 +237,7 @@ test('bodies that still arrive when the server ends are cut off, and it exits wi
   const server = await startServer(['--shutdown-timeout', '1']);
   const sockets = [];
   for (let index = 0; index < 8; ++index) {
-    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
-    await once(socket, 'connect');
-    socket.on('error', () => {});
+    const socket = await connectTo(server);
     socket.write('POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 30000\r\n\r\n{"prompt":"');
     sockets.push(socket);
   }

@@ -1,8 +1,7 @@
 // Many at once, too many, and those who leave: what must hold, not how fast it is.
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
-import { dataUrl, eventually, metric, post, startServer, truth } from './server.mjs';
+import { connectTo, dataUrl, endless, eventually, metric, post, slowly, startServer, truth } from './server.mjs';
 
 let server;
 before(async () => { server = await startServer(['--max-running', '32', '--max-queue', '64']); });
@@ -49,41 +48,40 @@ test('whoever leaves frees what they held', async () => {
       // left
     }
   }));
-  await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
-  assert.equal(await metric(server, 'cardloom_requests_waiting'), 0);
-  assert.equal(await metric(server, 'cardloom_kv_cache_usage_ratio'), 0);
+  for (const name of ['requests_waiting', 'requests_running', 'kv_cache_usage_ratio']) {
+    await eventually(async () => (await metric(server, `cardloom_${name}`)) === 0);
+  }
 });
 
 test('half-open connections hold nobody up', async () => {
-  const sockets = Array.from({ length: 500 }, () => {
-    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
-    socket.on('error', () => {});
+  const sockets = await Promise.all(Array.from({ length: 500 }, async () => {
+    const socket = await connectTo(server);
     socket.write('POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-');
     return socket;
-  });
-  const begin = Date.now();
+  }));
+  let numOpen = sockets.length;
+  sockets.forEach((socket) => socket.on('close', () => { --numOpen; }));
   assert.equal((await fetch(`${server.url}/health/live`)).status, 200);
-  assert.ok(Date.now() - begin < 1000, `${Date.now() - begin} ms`);
+  assert.ok(numOpen > 0, 'it waited until the server had given all of them up');
   sockets.forEach((socket) => socket.destroy());
 });
 
 test('a drain lets answers end, takes no new ones, and exits with 0', async () => {
-  const other = await startServer();
-  const answer = post(other, '/v1/chat/completions', talk({ max_tokens: 2000 }));
-  await eventually(async () => (await metric(other, 'cardloom_requests_running')) === 1);
+  const other = await startServer([...slowly, '--shutdown-timeout', '300']);
+  const asked = post(other, '/v1/chat/completions', { ...endless, max_tokens: 600 });
+  await eventually(async () => (await metric(other, 'cardloom_requests_running')) > 0);
   const ended = other.stop();
-  assert.equal((await answer).json.usage.completion_tokens, 2000);
+  assert.equal((await asked).json.usage.completion_tokens, 8 * 600);
   assert.equal(await ended, 0);
 });
 
 test('a second signal ends at once', async () => {
-  const other = await startServer();
-  const answer = post(other, '/v1/chat/completions', talk({ max_tokens: 8000 })).catch(() => undefined);
-  await eventually(async () => (await metric(other, 'cardloom_requests_running')) === 1);
+  const other = await startServer([...slowly, '--shutdown-timeout', '3600']);
+  const answer = post(other, '/v1/chat/completions', endless).catch(() => undefined);
+  await eventually(async () => (await metric(other, 'cardloom_requests_running')) > 0);
   other.child.kill('SIGTERM');
   await eventually(() => other.said.some((line) => line.includes('draining')));
-  const begin = Date.now();
   assert.equal(await other.stop(), 0);
-  assert.ok(Date.now() - begin < 2000);
+  assert.ok(other.said.some((line) => /[1-9] answers were cut off/.test(line)), other.said.join('\n'));
   await answer;
 });

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { dataUrl, eventually, metric, post, startServer } from './server.mjs';
+import { dataUrl, endless, eventually, metric, post, slowly, startServer } from './server.mjs';
 
 const promtool = process.env.PROMTOOL ?? 'promtool';
 const user = (content) => [{ role: 'user', content }];
@@ -27,7 +27,7 @@ async function use(server) {
   const leaving = new AbortController();
   const reply = await fetch(`${server.url}/v1/chat/completions`, {
     method: 'POST', signal: leaving.signal, headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ messages: user('Hello!'), stream: true, ignore_eos: true }) });
+    body: JSON.stringify({ ...endless, stream: true }) });
   await reply.body.getReader().read();
   leaving.abort();
   await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
@@ -47,7 +47,7 @@ function complaints(t, text) {
 }
 
 test('our names', async (t) => {
-  const server = await startServer();
+  const server = await startServer(slowly);
   try {
     assert.deepEqual(complaints(t, await textOf(server)), []);
     await use(server);
@@ -77,7 +77,7 @@ test('our names', async (t) => {
 });
 
 test("vLLM's names", async (t) => {
-  const server = await startServer(['--metrics-alias', 'vllm']);
+  const server = await startServer([...slowly, '--metrics-alias', 'vllm']);
   try {
     await use(server);
     const text = await textOf(server);

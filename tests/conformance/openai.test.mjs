@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import OpenAI, { APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError } from 'openai';
-import { dataUrl, eventually, metric, startServer, truth } from './server.mjs';
+import { dataUrl, endless, eventually, metric, slowly, startServer, truth } from './server.mjs';
 
 let server;
 let client;
@@ -228,20 +228,24 @@ test('errors have class, code and parameter', async () => {
 });
 
 test('an aborted request frees its blocks', async () => {
-  for (const stream of [true, false]) {
-    const abort = new AbortController();
-    const asked = client.chat.completions.create(
-      { model: server.model, messages: [{ role: 'user', content: 'Hello!' }], max_tokens: 8000, stream,
-        ignore_eos: true, temperature: 0 },
-      { signal: abort.signal });
-    await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 1);
-    abort.abort();
-    if (stream) {
-      for await (const chunk of await asked) void chunk;
-    } else {
-      await assert.rejects(asked, APIUserAbortError);
+  const slow = await startServer(slowly);
+  try {
+    const impatient = new OpenAI({ baseURL: `${slow.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    for (const stream of [true, false]) {
+      const abort = new AbortController();
+      const asked = impatient.chat.completions.create({ model: slow.model, ...endless, stream }, { signal: abort.signal });
+      await eventually(async () => (await metric(slow, 'cardloom_requests_running')) === 8);
+      const opened = stream ? await asked : undefined;
+      abort.abort();
+      if (stream) {
+        for await (const chunk of opened) void chunk;
+      } else {
+        await assert.rejects(asked, APIUserAbortError);
+      }
+      await eventually(async () => (await metric(slow, 'cardloom_requests_running')) === 0);
     }
-    await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
+  } finally {
+    assert.equal(await slow.stop(), 0);
   }
 });
 

@@ -2,7 +2,7 @@
 // cards, alone and among 64 others, from the caches and without them, pre-empted, guessed ahead.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { dataUrl, eventually, metric, post, startServer } from './server.mjs';
+import { dataUrl, endless, eventually, metric, post, slowly, startServer } from './server.mjs';
 
 const path = '/v1/chat/completions';
 const words = (count) => Array.from({ length: count }, (_, index) => `word ${(index * 7919) % 1000}`).join(', ');
@@ -69,11 +69,11 @@ async function expectTruthInCrowd(server) {
   const others = Array.from({ length: 64 }, async (_, index) => {
     for (let turn = 0; !done; ++turn) {
       const content = index % 8 === 0 ? look('scene-2.png') : words(1 + ((index * 37 + turn) % 40));
-      const reply = await post(server, path, { messages: [{ role: 'user', content }], temperature: 1.2, max_tokens: 10 + index, ignore_eos: true });
+      const reply = await post(server, path, { messages: [{ role: 'user', content }], temperature: 1.2, max_tokens: 20 + 2 * index, ignore_eos: true });
       assert.ok([200, 429].includes(reply.status), reply.text);
     }
   });
-  await eventually(async () => (await metric(server, 'cardloom_requests_running')) >= 16, 20);
+  await eventually(async () => (await metric(server, 'cardloom_requests_running')) >= 16);
   try {
     await Promise.all(Object.entries(requests).flatMap(([name, request]) => [
       (async () => assert.equal((await answer(server, request, cold())).text, truth[name], `${name}, among others`))(),
@@ -116,13 +116,20 @@ test('pre-empted for want of blocks, and in other chunks', async () => {
   const server = await startServer(['--tp', '2', '--kv-tokens', '8192', '--chunk', '64', '--max-running', '80', '--max-queue', '512']);
   try {
     await expectTruth(server);
-    const crowd = Array.from({ length: 40 }, (_, index) => post(server, path, { messages: [{ role: 'user', content: words(60) }], temperature: 1, seed: index, max_tokens: 400, ignore_eos: true, ...cold() }));
-    await eventually(async () => (await metric(server, 'cardloom_preemptions_total')) > 0, 30);
+    // They ask again until blocks were short: on a fast machine few of them may run at once.
+    let isShort = false;
+    const crowd = Array.from({ length: 40 }, async (_, index) => {
+      do {
+        const reply = await post(server, path, { messages: [{ role: 'user', content: words(60) }], temperature: 1, seed: index, max_tokens: 400, ignore_eos: true, ...cold() });
+        assert.equal(reply.json.usage.completion_tokens, 400);
+      } while (!isShort);
+    });
+    await eventually(async () => (await metric(server, 'cardloom_preemptions_total')) > 0).finally(() => { isShort = true; });
     await Promise.all(Object.entries(requests).map(async ([name, request]) => {
       // The youngest of the lowest class give way first: these.
       assert.equal((await answer(server, request, { ...cold(), priority: 2 })).text, truth[name], `${name}, pre-empted`);
     }));
-    for (const reply of await Promise.all(crowd)) assert.equal(reply.json.usage.completion_tokens, 400);
+    await Promise.all(crowd);
   } finally {
     assert.equal(await server.stop(), 0);
   }
@@ -150,38 +157,33 @@ test('--speculate ngram: the same tokens, fewer steps', async () => {
   }
 });
 
-test('whoever hangs up frees blocks within one step', async () => {
-  const server = await startServer(['--tp', '8']);  // slow steps
+// Within how many steps: tests/engine/engine_loop_test.cc.
+test('whoever hangs up frees blocks', async () => {
+  const server = await startServer(slowly);
   try {
     assert.equal(await metric(server, 'cardloom_kv_cache_usage_ratio'), 0);
     for (const stream of [true, false]) {
       for (let turn = 0; turn < 4; ++turn) {
         const abort = new AbortController();
         const asked = fetch(server.url + path, { method: 'POST', signal: abort.signal, headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ ...conversation('Hello!', { max_tokens: 8000, ignore_eos: true }), logprobs: false, top_logprobs: 0, stream }) })
-          .then((response) => response.text()).catch(() => {});
-        await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 1);
+          body: JSON.stringify({ ...endless, stream }) }).then((response) => response.text()).catch(() => {});
+        await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 8);
         assert.ok((await metric(server, 'cardloom_kv_cache_usage_ratio')) > 0);
-        // How fast steps are: so many pass while we look and leave.
-        const first = { at: performance.now(), steps: await metric(server, 'cardloom_steps_total') };
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        const second = { at: performance.now(), steps: await metric(server, 'cardloom_steps_total') };
-        const perMs = (second.steps - first.steps) / (second.at - first.at);
         abort.abort();
         await asked;
-        const left = performance.now();
-        await eventually(async () => (await metric(server, 'cardloom_requests_running')) === 0);
-        assert.equal(await metric(server, 'cardloom_kv_cache_usage_ratio'), 0);
-        const steps = (await metric(server, 'cardloom_steps_total')) - second.steps;
-        // Beside those: one that ran, one that was prepared, and 20 ms for a busy machine's network.
-        assert.ok(steps <= 2 + 2 * perMs * (left - second.at + 20), `${steps} steps, ${perMs} each ms, ${left - second.at} ms`);
+        for (const name of ['requests_running', 'kv_cache_usage_ratio']) {
+          await eventually(async () => (await metric(server, `cardloom_${name}`)) === 0);
+        }
         // And nothing runs on unseen.
-        await new Promise((resolve) => setTimeout(resolve, 30));
-        const after = await metric(server, 'cardloom_steps_total');
-        await new Promise((resolve) => setTimeout(resolve, 30));
-        assert.equal(await metric(server, 'cardloom_steps_total'), after);
+        await eventually(async () => {
+          const steps = await metric(server, 'cardloom_steps_total');
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          return (await metric(server, 'cardloom_steps_total')) === steps;
+        });
       }
     }
+    const replies = (await (await fetch(`${server.url}/metrics`)).text()).match(/^cardloom_(replies|requests_cancelled)_total.*$/gm);
+    assert.deepEqual(replies, ['cardloom_requests_cancelled_total{by="client"} 8']);
   } finally {
     assert.equal(await server.stop(), 0);
   }
