@@ -68,14 +68,17 @@ TEST(Stream, NamesTheOperatorThatDoesNotEnd) {
   OpLog log;
   Stream stream(device, log, {.stall_deadline = std::chrono::seconds(1)});
   std::atomic<bool> release{false};
+  std::atomic<bool> is_running{false};
   OpRecord& record = log.open(OpId::kGelu, nullptr, 0, Location::current());
   OpRecord* running = &record;
   std::atomic<bool>* gate = &release;
-  stream.launch([gate, running] {
+  stream.launch([gate, running, begun = &is_running] {
     OpLog::set_state(*running, OpState::kRunning);
+    begun->store(true);
     while (!gate->load()) std::this_thread::yield();
     OpLog::set_state(*running, OpState::kDone);
   });
+  while (!is_running) std::this_thread::yield();
   try {
     stream.synchronize();
     FAIL();

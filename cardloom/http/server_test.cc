@@ -113,9 +113,9 @@ TEST(UnixSocket, ReplacesAStaleOneOnly) {
 
 TEST(Timeout, EachEndsItsConnection) {
   ServerOptions options;
-  options.header_timeout_s = 1;
-  options.body_timeout_s = 1;
-  options.keep_alive_s = 1;
+  options.header_timeout_s = 2;
+  options.body_timeout_s = 2;
+  options.keep_alive_s = 2;
   TestServer server(options);
   const auto begin = Clock::now();
   Client silent(server->port());
@@ -125,16 +125,18 @@ TEST(Timeout, EachEndsItsConnection) {
   half_a_body.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
   Client idle(server->port());
   EXPECT_EQ(idle.ask(get("/a")).status, 200);
-  EXPECT_EQ(half_a_head.read_reply().status, 408);
-  const Reply late = half_a_body.read_reply();
-  EXPECT_EQ(late.status, 408);
-  EXPECT_NE(late.body.find("4 bytes came"), std::string::npos) << late.body;
-  EXPECT_GE(Clock::now() - begin, milliseconds(900));
+  const Reply late_head = half_a_head.read_reply();
+  EXPECT_EQ(late_head.status, 408);
+  EXPECT_NE(late_head.body.find("within 2 s"), std::string::npos) << late_head.body;
+  const Reply late_body = half_a_body.read_reply();
+  EXPECT_EQ(late_body.status, 408);
+  EXPECT_NE(late_body.body.find("within 2 s"), std::string::npos) << late_body.body;
+  EXPECT_NE(late_body.body.find("4 bytes came"), std::string::npos) << late_body.body;
+  EXPECT_GE(Clock::now() - begin, milliseconds(1900));
   for (Client* const client : {&silent, &half_a_head, &half_a_body, &idle}) {
     EXPECT_TRUE(client->is_closed_by_server());
     EXPECT_EQ(client->unread(), "");
   }
-  EXPECT_LT(Clock::now() - begin, milliseconds(5000));
 }
 
 TEST(Timeout, DripDoesNotExtendAHead) {
@@ -151,16 +153,16 @@ TEST(Timeout, DripDoesNotExtendAHead) {
 }
 
 TEST(Limits, HalfOpenConnectionsDoNotHinderOthers) {
-  TestServer server;
+  ServerOptions options;
+  options.header_timeout_s = 600;  // longer than anybody here waits
+  TestServer server(options);
   std::vector<std::unique_ptr<Client>> half_open;
   for (int i = 0; i < 300; ++i) {
     half_open.push_back(std::make_unique<Client>(server->port()));
     half_open.back()->send("GET / HTTP/1.1\r\nX: ");
   }
-  const auto begin = Clock::now();
   Client client(server->port());
   EXPECT_EQ(client.ask(get("/a")).status, 200);
-  EXPECT_LT(Clock::now() - begin, milliseconds(2000));
   EXPECT_EQ(server->stats().connections, 301);
 }
 
@@ -223,7 +225,7 @@ TEST(Limits, SurvivesWithoutDescriptors) {
   }
   char bytes[13] = {};
   pollfd ready = {late, POLLIN, 0};
-  ASSERT_EQ(poll(&ready, 1, 5000), 1);
+  ASSERT_EQ(poll(&ready, 1, static_cast<int>(kPatience.count())), 1);
   EXPECT_EQ(recv(late, bytes, 12, 0), 12);
   EXPECT_STREQ(bytes, "HTTP/1.1 200");
   close(late);
@@ -240,9 +242,10 @@ TEST(Drain, AnswersUnderWayGoOn) {
   streaming.send(get("/hold/stream"));
   const auto second = server.held();
   second->begin_stream({200, {}, "one"});
-  EXPECT_EQ(server->exchanges_under_way(), 2);
+  // The one that was answered is counted a moment longer than its client waits.
+  EXPECT_TRUE(eventually([&] { return server->exchanges_under_way() == 2; }));
   server->drain();
-  EXPECT_TRUE(idle.is_closed_by_server(milliseconds(1500)));
+  EXPECT_TRUE(idle.is_closed_by_server());
   EXPECT_FALSE(Client(server->port()).connected());
   EXPECT_EQ(server->exchanges_under_way(), 2);
   first->respond({200, {}, "whole"});
@@ -252,8 +255,8 @@ TEST(Drain, AnswersUnderWayGoOn) {
   second->write("two");
   second->end_stream();
   EXPECT_EQ(streaming.read_reply().body, "onetwo");
-  EXPECT_TRUE(whole.is_closed_by_server(milliseconds(1500)));
-  EXPECT_TRUE(streaming.is_closed_by_server(milliseconds(1500)));
+  EXPECT_TRUE(whole.is_closed_by_server());
+  EXPECT_TRUE(streaming.is_closed_by_server());
   EXPECT_TRUE(eventually([&] { return server->exchanges_under_way() == 0; }));
 }
 

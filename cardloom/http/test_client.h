@@ -28,6 +28,9 @@ namespace cardloom::http {
 
 using std::chrono::milliseconds;
 
+/// What must happen is waited for this long, on a machine with other things to do.
+constexpr milliseconds kPatience(30000);
+
 struct Reply {
   int status = 0;     ///< 0: the connection ended before a whole reply
   std::string head;   ///< status line and headers
@@ -79,7 +82,7 @@ class Client {
   [[nodiscard]] int fd() const { return fd_; }
 
   /// One more piece of the reply; false at its end or after `wait`.
-  bool receive(milliseconds wait = milliseconds(5000)) {
+  bool receive(milliseconds wait = kPatience) {
     pollfd ready = {fd_, POLLIN, 0};
     if (poll(&ready, 1, static_cast<int>(wait.count())) != 1) return false;
     char bytes[65536];
@@ -89,7 +92,7 @@ class Client {
     return true;
   }
   /// Whether the server closes within `wait`; what came before is kept.
-  bool is_closed_by_server(milliseconds wait = milliseconds(5000)) {
+  bool is_closed_by_server(milliseconds wait = kPatience) {
     const auto end = std::chrono::steady_clock::now() + wait;
     while (std::chrono::steady_clock::now() < end) {
       if (receive(milliseconds(20))) continue;
@@ -161,7 +164,7 @@ inline std::string post(std::string_view path, std::string_view body, std::strin
 
 /// Whether `holds` becomes true in time.
 template <class Holds>
-bool eventually(Holds holds, milliseconds wait = milliseconds(5000)) {
+bool eventually(Holds holds, milliseconds wait = kPatience) {
   const auto end = std::chrono::steady_clock::now() + wait;
   while (!holds()) {
     if (std::chrono::steady_clock::now() > end) return false;

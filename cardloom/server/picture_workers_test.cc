@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,6 +42,39 @@ void expect_same_pixels(const DecodedPicture& picture, const std::string& bytes)
   EXPECT_EQ(std::memcmp(picture.pixel_values.view().at<float>(0), expected->view().at<float>(0),
                         kSize * kSize * 3 * sizeof(float)),
             0);
+}
+
+void expect_decodes(PictureWorkers& workers, const std::string& bytes) {
+  const Result<DecodedPicture> picture = workers.decode(bytes);
+  ASSERT_TRUE(picture) << picture.error().describe();
+  expect_same_pixels(*picture, bytes);
+}
+
+/// The processes that this one started.
+std::vector<pid_t> children() {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream status(entry.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (line != "PPid:\t" + std::to_string(getpid())) continue;
+      pids.push_back(std::stoi(entry.path().filename()));
+    }
+  }
+  return pids;
+}
+
+/// What the one process of a worker goes through before each of three pictures, which costs none.
+void expect_survives(const std::function<void(pid_t)>& fate) {
+  auto workers = PictureWorkers::start(options());
+  ASSERT_TRUE(workers);
+  const std::string bytes = picture_bytes("scene-1.jpg");
+  for (int round = 0; round < 3; ++round) {
+    const std::vector<pid_t> processes = children();
+    ASSERT_EQ(processes.size(), 1U);
+    fate(processes.front());
+    expect_decodes(**workers, bytes);
+    expect_decodes(**workers, bytes);
+  }
 }
 
 TEST(PictureWorkers, GiveThePixelsThatThisProcessWouldMake) {
@@ -89,11 +123,7 @@ TEST(PictureWorkers, ServeManyThreads) {
   std::vector<std::thread> threads;
   for (int index = 0; index < 6; ++index) {
     threads.emplace_back([&] {
-      for (int round = 0; round < 5; ++round) {
-        const Result<DecodedPicture> picture = (*workers)->decode(bytes);
-        ASSERT_TRUE(picture);
-        expect_same_pixels(*picture, bytes);
-      }
+      for (int round = 0; round < 5; ++round) expect_decodes(**workers, bytes);
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -115,8 +145,27 @@ TEST(PictureWorkers, TellWhatIsWrongWithAPicture) {
   }
 }
 
+/// A decoder with no end, which is never done before somebody looks at the clock.
+class EndlessProgram {
+ public:
+  EndlessProgram() {
+    std::ofstream(path_) << "#!/bin/sh\nexec sleep 100000\n";
+    std::filesystem::permissions(path_, std::filesystem::perms::owner_all);
+  }
+  ~EndlessProgram() { std::filesystem::remove(path_); }
+  EndlessProgram(const EndlessProgram&) = delete;
+  EndlessProgram& operator=(const EndlessProgram&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = std::filesystem::temp_directory_path() /
+                      ("cardloom-" + std::to_string(getpid()) + "-endless");
+};
+
 TEST(PictureWorkers, OneThatTakesTooLongCostsItsPictureOnly) {
+  const EndlessProgram endless;
   PictureWorkerOptions hurried = options();
+  hurried.program = endless.path();
   hurried.deadline = std::chrono::milliseconds(0);
   auto workers = PictureWorkers::start(hurried);
   ASSERT_TRUE(workers);
@@ -139,55 +188,24 @@ TEST(PictureWorkers, OneThatDiesCostsItsPictureOnly) {
   }
 }
 
-/// The processes that this one started.
-std::vector<pid_t> children() {
-  std::vector<pid_t> pids;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::ifstream status(entry.path() / "status");
-    for (std::string line; std::getline(status, line);) {
-      if (line != "PPid:\t" + std::to_string(getpid())) continue;
-      pids.push_back(std::stoi(entry.path().filename()));
-    }
-  }
-  return pids;
-}
-
 TEST(PictureWorkers, OneThatIsKilledOverAPictureIsReplaced) {
-  auto workers = PictureWorkers::start(options());
-  ASSERT_TRUE(workers);
-  const std::string bytes = picture_bytes("scene-1.jpg");
-  for (int round = 0; round < 3; ++round) {
-    ASSERT_EQ(children().size(), 1U);
-    const pid_t worker = children().front();
-    kill(worker, SIGSTOP);  // so that it is surely not done before it is killed
-    std::thread killer([&] {
+  std::vector<std::thread> killers;
+  expect_survives([&](pid_t process) {
+    kill(process, SIGSTOP);  // so that it is surely not done before it is killed
+    killers.emplace_back([process] {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      kill(worker, SIGKILL);
+      kill(process, SIGKILL);
     });
-    const Result<DecodedPicture> picture = (*workers)->decode(bytes);
-    killer.join();
-    ASSERT_TRUE(picture) << picture.error().describe();
-    expect_same_pixels(*picture, bytes);
-    const Result<DecodedPicture> next = (*workers)->decode(bytes);
-    ASSERT_TRUE(next) << next.error().describe();
-    expect_same_pixels(*next, bytes);
-  }
+  });
+  for (std::thread& killer : killers) killer.join();
 }
 
 TEST(PictureWorkers, OneThatWasKilledIdleCostsNoPicture) {
-  auto workers = PictureWorkers::start(options());
-  ASSERT_TRUE(workers);
-  const std::string bytes = picture_bytes("scene-1.jpg");
-  for (int round = 0; round < 3; ++round) {
-    ASSERT_EQ(children().size(), 1U);
-    const pid_t worker = children().front();
-    kill(worker, SIGKILL);
+  expect_survives([](pid_t process) {
+    kill(process, SIGKILL);
     siginfo_t end{};
-    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(worker), &end, WEXITED | WNOWAIT), 0);
-    const Result<DecodedPicture> picture = (*workers)->decode(bytes);
-    ASSERT_TRUE(picture) << picture.error().describe();
-    expect_same_pixels(*picture, bytes);
-  }
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(process), &end, WEXITED | WNOWAIT), 0);
+  });
 }
 
 TEST(PictureWorkers, CountThePixelsOfARequest) {

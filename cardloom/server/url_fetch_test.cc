@@ -140,7 +140,7 @@ std::unique_ptr<PictureSource> source_for(const std::string& host, std::int64_t 
   options.max_bytes = max_bytes;
   options.fetch = PictureSourceOptions::Fetch::kAllowed;
   options.allowed_hosts = {host};
-  options.fetch_timeout_s = 2;
+  options.fetch_timeout_s = 30;
   return *PictureSource::open(std::move(options));
 }
 
