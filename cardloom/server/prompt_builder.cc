@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "cardloom/api/tool_call_parser.h"
@@ -263,10 +262,6 @@ std::variant<PreparedRequest, ApiError> prepare_request(const ServedModel& model
     return prepared;
   } catch (const Refused& refused) {
     return refused.error;
-  } catch (const Exception& failure) {
-    return api::api_error_of(failure.error());
-  } catch (const std::bad_alloc&) {
-    return api::api_error_of(make_error(ErrorCode::kResourceExhausted, "memory ran out"));
   }
 }
 
@@ -293,8 +288,6 @@ std::variant<TokenCount, ApiError> count_tokens(const ServedModel& model,
     return count;
   } catch (const Refused& refused) {
     return refused.error;
-  } catch (const Exception& failure) {
-    return api::api_error_of(failure.error());
   }
 }
 

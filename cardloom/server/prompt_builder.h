@@ -27,7 +27,8 @@ struct PreparedRequest {
 
 /// Gets the pictures, writes the prompt in the model's tokens, compiles the grammar. Slow: for the
 /// task pool. ApiErrors name the field; `context_length_exceeded` gives the limit, the prompt's
-/// tokens, of which image tokens, and the tokens asked for.
+/// tokens, of which image tokens, and the tokens asked for. Throws what no request is to blame for,
+/// such as memory that ran out; so do the next two.
 [[nodiscard]] std::variant<PreparedRequest, api::ApiError> prepare_request(
     const ServedModel& model, api::GenerationRequest request);
 

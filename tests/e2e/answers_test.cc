@@ -211,7 +211,7 @@ TEST(Chat, CtrlCStopsAnAnswerAndTheChatGoesOn) {
   ASSERT_TRUE(chat.wait_for("> ")) << chat.shown();
   chat.type("Hello!\n");
   ASSERT_TRUE(chat.wait_for("Hello!")) << chat.shown();  // the echo
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  ASSERT_TRUE(chat.wait_for_bytes(40)) << chat.shown();  // some of the answer
   chat.type("\x03");
   EXPECT_TRUE(chat.wait_for("> ")) << chat.shown();
   chat.type("/exit\n");

@@ -131,12 +131,14 @@ void TerminalProcess::type(const std::string& text) const {
   static_cast<void>(!write(terminal_, text.data(), text.size()));
 }
 
-bool TerminalProcess::wait_for(const std::string& text) {
+/// `find` gives the end of what was found, or npos.
+template <class Find>
+bool TerminalProcess::wait_until_found(Find find) {
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(60);
   for (;;) {
-    const std::size_t found = shown_.find(text, seen_);
-    if (found != std::string::npos) {
-      seen_ = found + text.size();
+    const std::size_t end = find();
+    if (end != std::string::npos) {
+      seen_ = end;
       return true;
     }
     pollfd stream{terminal_, POLLIN, 0};
@@ -144,6 +146,18 @@ bool TerminalProcess::wait_for(const std::string& text) {
     if (stream.revents != 0 && !drain(terminal_, shown_)) return false;
     if (Clock::now() > deadline) return false;
   }
+}
+
+bool TerminalProcess::wait_for(const std::string& text) {
+  return wait_until_found([&] {
+    const std::size_t found = shown_.find(text, seen_);
+    return found == std::string::npos ? found : found + text.size();
+  });
+}
+
+bool TerminalProcess::wait_for_bytes(std::size_t size) {
+  return wait_until_found(
+      [&] { return shown_.size() < seen_ + size ? std::string::npos : seen_ + size; });
 }
 
 int TerminalProcess::wait() {

@@ -40,11 +40,16 @@ class TerminalProcess {
   /// Reads until the terminal has shown `text` after the last text waited for; false after the
   /// deadline or the program's end.
   bool wait_for(const std::string& text);
+  /// The same for any text of `size` bytes.
+  bool wait_for_bytes(std::size_t size);
   /// Its exit code, once it has ended.
   int wait();
   [[nodiscard]] const std::string& shown() const { return shown_; }
 
  private:
+  template <class Find>
+  bool wait_until_found(Find find);
+
   int pid_ = -1;
   int terminal_ = -1;
   std::string shown_;

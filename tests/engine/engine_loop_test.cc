@@ -156,9 +156,8 @@ TEST(EngineLoop, RefusesWhatEngineRefusesAndWhatTheQueueDoesNotHold) {
     ids.push_back(loop->submit(make_request(make_prompt(5, seed), 2), recorder).value_or_throw());
   }
   EXPECT_EQ(loop->accepts().error().code, ErrorCode::kResourceExhausted);
-  const auto begin = std::chrono::steady_clock::now();
   const auto full = loop->submit(make_request(make_prompt(5, 9), 2), recorder);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(50));
+  for (const std::uint64_t id : ids) EXPECT_EQ(recorder.num_events(id), 0U) << "not at once";
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code, ErrorCode::kResourceExhausted);
   EXPECT_EQ(full.error().remedy, "try again later");
@@ -212,6 +211,24 @@ TEST(EngineLoop, AThousandRandomCancelsLeaveNoBlock) {
   EXPECT_EQ(tokens(recorder.wait_end(id)), expected_ids(make_prompt(9, 99), 5));
 }
 
+/// The step that runs may end, and one that is prepared may follow: no more, however long it would.
+TEST(EngineLoop, ACancelledSequenceGivesItsBlocksBackWithinAStep) {
+  Recorder recorder;
+  const auto loop = make_loop(2, {.context_tokens = 300, .max_sequences = 2, .block_size = 8});
+  for (std::uint32_t round = 0; round < 20; ++round) {
+    const std::uint64_t id =
+        loop->submit(make_request(make_prompt(5, round), 0), recorder).value_or_throw();
+    recorder.wait_token(id);
+    loop->cancel(id);
+    const std::uint64_t steps = loop->stats().steps;
+    wait_idle(*loop);
+    const EngineStats stats = loop->stats();
+    EXPECT_LE(stats.steps - steps, 2U);
+    EXPECT_EQ(stats.running, 0);
+    EXPECT_EQ(stats.kv_blocks_used, 0);
+  }
+}
+
 TEST(EngineLoop, AListenerMaySubmitAndCancel) {
   Recorder recorder;
   std::atomic<std::uint64_t> second{0};
@@ -247,9 +264,9 @@ TEST(EngineLoop, ALostRankEndsAllAndRefusesOthers) {
   control->fault = {
       .kind = Fault::Kind::kStall, .rank = 1, .call = 2, .stall = milliseconds(3'600'000)};
   EngineOptions options{.context_tokens = 80, .max_sequences = 1};
-  options.stream.stall_deadline = std::chrono::seconds(1);
+  options.stream.stall_deadline = std::chrono::seconds(4);
   Recorder recorder;
-  auto loop = make_loop(2, options, 10, control, {.deadline = milliseconds(200), .spins = 0});
+  auto loop = make_loop(2, options, 10, control, {.deadline = milliseconds(2000), .spins = 0});
   std::vector<std::uint64_t> ids;
   for (std::uint32_t seed = 0; seed < 3; ++seed) {  // one runs, two wait
     ids.push_back(loop->submit(make_request(make_prompt(5, seed), 9), recorder).value_or_throw());
@@ -258,7 +275,7 @@ TEST(EngineLoop, ALostRankEndsAllAndRefusesOthers) {
   for (const std::uint64_t id : ids) {
     const LoopEvent end = recorder.wait_end(id).back();
     EXPECT_EQ(end.event.finish, FinishReason::kError);
-    EXPECT_EQ(end.event.error.message, "scale: rank 1 did not come within 200 ms");
+    EXPECT_EQ(end.event.error.message, "scale: rank 1 did not come within 2000 ms");
   }
   wait_idle(*loop);
   ASSERT_TRUE(loop->lost());
@@ -267,8 +284,7 @@ TEST(EngineLoop, ALostRankEndsAllAndRefusesOthers) {
   EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(refused.error().message, "the engine has lost a rank");
   loop.reset();
-  control->release_stall = true;  // let the stuck thread end before the process does
-  std::this_thread::sleep_for(milliseconds(300));
+  release_stuck_thread(control);
 }
 
 TEST(EngineLoop, AnObserverSeesWhatTheCardsDo) {

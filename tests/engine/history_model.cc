@@ -1,5 +1,7 @@
 #include "tests/engine/history_model.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -302,6 +304,15 @@ CardGroup make_cards(int tp, ThreadGroupOptions options) {
   cards.reset = [group] { group->reset(); };
   cards.keep_alive = group;
   return cards;
+}
+
+void release_stuck_thread(const std::shared_ptr<HistoryModelControl>& control) {
+  control->release_stall = true;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (control.use_count() > 1 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(control.use_count(), 1);
 }
 
 ModelFactory history_models(std::shared_ptr<HistoryModelControl> control) {

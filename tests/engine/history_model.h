@@ -64,6 +64,10 @@ class HistoryModel final : public Model {
   int num_encode_ = 0;
 };
 
+/// Lets a stalled kernel go on whose engine is gone already, and waits until its thread holds
+/// nothing more: it must end before the process does.
+void release_stuck_thread(const std::shared_ptr<HistoryModelControl>& control);
+
 /// The logits that HistoryModel must give for the last of `history`'s rows: the definition, without
 /// cache, chunks, ranks or engine. A row: the id, or the value of a picture's row; its position.
 struct HistoryRow {
