@@ -16,9 +16,10 @@ const skip =
 const kSlow = ['--isa', 'plain', '--dtype', 'f32', '--threads', '1'];
 const kSlowest = [...kSlow, '--tp', '8'];
 // The model is too small to talk for long of its own accord; a list of so many numbers it must finish.
-// Of 18 digits each they nearly fill the context: 7,600 tokens, of which the slowest server writes a
-// few hundred a second, so that a busy machine's browser still meets the answer on its way.
+// Of 18 digits each they nearly fill the context: kLongTokens, of which the slowest server writes some
+// hundred a second.
 const kLongList = listOf(400);
+const kLongTokens = 7600;
 
 function listOf(count) {
   return `{"type": "array", "items": {"type": "integer"}, "minItems": ${count}, "maxItems": ${count}}`;
@@ -53,6 +54,20 @@ async function longAnswers(chat, long = true, schema = kLongList) {
 /// Sets the most tokens of an answer.
 const maxTokens = (chat, most) =>
   chat.settings((panel) => panel.getByRole('spinbutton', { name: 'Max tokens' }).fill(most));
+
+/// Waits until `of` has written a part of its long answer.
+const underWay = (of) =>
+  eventually(async () => {
+    const tokens = await metric(of, 'cardloom_generation_tokens_total');
+    assert.ok(tokens > 60, `${tokens} tokens`);
+  });
+
+/// Has `of` stand still in the middle of its long answer until SIGCONT: however late a busy browser
+/// shows what came, the answer has not ended.
+async function hold(of) {
+  await underWay(of);
+  of.child.kill('SIGSTOP');
+}
 
 const answerHas = (chat, pattern) => becomes(() => chat.lastAnswer(), pattern);
 /// The last answer without the header of its code.
@@ -91,12 +106,15 @@ test('a long answer is stopped, here and on the cards, and goes on', { skip }, a
     const chat = await open({}, slow);
     await longAnswers(chat);
     await chat.ask('Hello!', { wait: false });
+    await hold(slow);
     await answerHas(chat, /\d,/);
-    assert.equal(await metric(slow, 'cardloom_requests_running'), 1);
     await chat.page.keyboard.press('Escape');
     await chat.finished();
     await becomes(chat.answers.last(), /You stopped this answer/);
+    slow.child.kill('SIGCONT');
     await becomes(() => metric(slow, 'cardloom_requests_running'), 0);
+    const written = await metric(slow, 'cardloom_generation_tokens_total');
+    assert.ok(written < 0.9 * kLongTokens, `${written} tokens`);
     const stopped = await answerText(chat);
     assert.ok(!stopped.endsWith(']'), stopped);
 
@@ -108,6 +126,7 @@ test('a long answer is stopped, here and on the cards, and goes on', { skip }, a
       assert.ok(whole.startsWith(stopped) && whole.length > stopped.length, whole);
     });
   } finally {
+    slow.child.kill('SIGCONT');
     await slow.stop();
   }
 });
@@ -292,7 +311,7 @@ test('a server that drains finishes what it began, and says so', { skip }, async
     const chat = await open({}, leaving);
     await longAnswers(chat, true, listOf(100)); // not so long that a busy machine exceeds the time to drain
     await chat.ask('Hello!', { wait: false });
-    await answerHas(chat, /\d,/);
+    await underWay(leaving);
     leaving.child.kill('SIGTERM');
     await chat.finished();
     await becomes(() => answerText(chat), /^\[[\s\S]*\]$/);
@@ -311,6 +330,7 @@ test('a server that dies leaves what came, and its successor is found', { skip }
     const chat = await open({}, dying);
     await longAnswers(chat);
     await chat.ask('Hello!', { wait: false });
+    await hold(dying);
     await answerHas(chat, /\d,/);
     await dying.stop('SIGKILL');
     await chat.finished();
@@ -326,6 +346,7 @@ test('a server that dies leaves what came, and its successor is found', { skip }
     await becomes(() => chat.answers.last().locator('.error-card').count(), 0);
     await answerHas(chat, /./);
   } finally {
+    await dying.stop('SIGKILL');
     await next?.stop();
   }
 });
