@@ -32,14 +32,14 @@ test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }
   const chat = await openPage();
   const aborted = fakeState().aborted;
   await chat.ask('Tell me a long story', { wait: false });
-  await chat.page.getByText('word20', { exact: false }).first().waitFor();
+  await chat.page.getByText('word20').first().waitFor();
   const grows = async () => {
     const before = (await chat.lastAnswer()).length;
     await eventually(async () => assert.ok((await chat.lastAnswer()).length > before));
   };
   await grows();
   // Who scrolls up is left there, who goes to the end follows again.
-  await chat.page.getByText('word300', { exact: false }).first().waitFor();
+  await chat.page.getByText('word300').first().waitFor();
   assert.equal(await chat.page.locator('.to-end').count(), 0);
   await chat.page.locator('.messages').hover();
   await chat.page.mouse.wheel(0, -60);
@@ -61,7 +61,7 @@ test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }
 test('the stop button stops, continue goes on', { skip: onlyFake }, async () => {
   const chat = await openPage();
   await chat.ask('Tell me a long story', { wait: false });
-  await chat.page.getByText('word5', { exact: false }).first().waitFor();
+  await chat.page.getByText('word5').first().waitFor();
   await chat.button('Stop').click();
   await chat.finished();
   const stopped = await chat.lastAnswer();

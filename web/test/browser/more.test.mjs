@@ -75,13 +75,16 @@ test('both answers of a comparison stop, and each can fail alone', { skip: onlyF
     panel.getByLabel('Answer each question with a second setting too').check(),
   );
   await chat.ask('Tell me a long story', { wait: false });
-  const written = chat.page.getByText('word5', { exact: false }).nth(1);
-  await written.waitFor();
+  const bothWrite = async () => {
+    for (const answer of [chat.answers.first(), chat.answers.last()])
+      await answer.getByText('word5').first().waitFor();
+  };
+  await bothWrite();
   await chat.page.keyboard.press('Escape');
   await chat.finished();
   await becomes(() => chat.page.getByText('You stopped this answer').count(), 2);
   await chat.begins(() => chat.button('Answer again', chat.answers.first()).click());
-  await written.waitFor();
+  await bothWrite();
   await chat.button('Stop').click();
   await chat.finished();
   const siblings = chat.page.locator('.pair .siblings');

@@ -71,7 +71,7 @@ export function answers({ question, pictures, answered, continues }) {
 
 /// Without end, so that a test that stops it has its time; a closed connection ends it too.
 function* longStory() {
-  for (let i = 0; ; ++i) yield `word${i} `;
+  for (let i = 0; ; ++i) yield `${i > 0 && i % 20 === 0 ? '\n\n' : ''}word${i} `;
 }
 
 /// About four letters each, as tokens are.
