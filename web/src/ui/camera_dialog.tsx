@@ -20,7 +20,6 @@ export function CameraDialog({ onClose }: { onClose: () => void }) {
         stream = opened;
         if (closed || !video.current) return stopAll();
         video.current.srcObject = opened;
-        setState('live');
       })
       .catch(() => setState('refused'));
     return () => {
@@ -52,7 +51,8 @@ export function CameraDialog({ onClose }: { onClose: () => void }) {
       {state === 'refused' ? (
         <p>{t('cameraRefused')}</p>
       ) : (
-        <video ref={video} autoplay muted playsInline />
+        // Before its first image a camera has no size, and a picture of it could not be made.
+        <video ref={video} autoplay muted playsInline onLoadedData={() => setState('live')} />
       )}
       <div class="dialog-actions">
         <button type="button" class="button primary" disabled={state !== 'live'} onClick={shoot}>

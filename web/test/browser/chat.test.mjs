@@ -1,76 +1,72 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
+  becomes,
+  eventually,
   fakeState,
   isReal,
   noBrowser,
   onlyFake,
   openPage,
   picture,
-  startBrowser,
-  stopBrowser,
+  useBrowser,
 } from './driver.mjs';
 
-before(startBrowser);
-after(stopBrowser);
+useBrowser();
 
-let chat;
-afterEach(async () => {
-  if (!chat) return;
-  const { problems } = chat;
-  await chat.close();
-  chat = undefined;
-  assert.deepEqual(problems, []);
-});
+const siblings = (message) => message.locator('.siblings');
 
 test('a question is answered, with its figures', { skip: noBrowser }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   await chat.shot('welcome');
   await chat.ask('Hello there');
   const text = await chat.lastAnswer();
   assert.ok(text.length > 0);
   if (!isReal) assert.match(text, /you said “Hello there”/);
   await chat.page.locator('.stats-line').click();
-  assert.match(await chat.page.locator('.stats-details').innerText(), /Prompt tokens/);
-  assert.match(await chat.page.locator('.context').innerText(), /[1-9][\d,]* of [\d,]+ tokens/);
+  await becomes(chat.page.locator('.stats-details'), /Prompt tokens/);
+  await becomes(chat.page.locator('.context'), /[1-9][\d,]* of [\d,]+ tokens/);
 });
 
 test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   const aborted = fakeState().aborted;
   await chat.ask('Tell me a long story', { wait: false });
-  await chat.page.getByText('word20', { exact: false }).first().waitFor();
-  const before = (await chat.lastAnswer()).length;
-  await chat.page.waitForTimeout(200);
-  assert.ok((await chat.lastAnswer()).length > before);
+  await chat.page.getByText('word20').first().waitFor();
+  const grows = async () => {
+    const before = (await chat.lastAnswer()).length;
+    await eventually(async () => assert.ok((await chat.lastAnswer()).length > before));
+  };
+  await grows();
   // Who scrolls up is left there, who goes to the end follows again.
-  await chat.page.getByText('word300', { exact: false }).first().waitFor();
+  await chat.page.getByText('word300').first().waitFor();
   assert.equal(await chat.page.locator('.to-end').count(), 0);
   await chat.page.locator('.messages').hover();
   await chat.page.mouse.wheel(0, -60);
   await chat.button('To the end').waitFor();
-  const top = await chat.page.locator('.messages').evaluate((box) => box.scrollTop);
-  await chat.page.waitForTimeout(300);
-  assert.equal(await chat.page.locator('.messages').evaluate((box) => box.scrollTop), top);
+  const top = () => chat.page.locator('.messages').evaluate((box) => box.scrollTop);
+  const left = await top();
+  await grows();
+  await chat.settled();
+  assert.ok((await top()) <= left, 'nothing but the wheel, upwards, has scrolled');
+  await chat.button('To the end').waitFor();
   await chat.button('To the end').click();
   await chat.button('To the end').waitFor({ state: 'detached' });
   await chat.page.keyboard.press('Escape');
   await chat.finished();
-  assert.match(await chat.answers.last().innerText(), /You stopped this answer/);
-  await chat.page.waitForTimeout(100);
-  assert.equal(fakeState().aborted, aborted + 1);
+  await becomes(chat.answers.last(), /You stopped this answer/);
+  await becomes(() => fakeState().aborted, aborted + 1);
 });
 
 test('the stop button stops, continue goes on', { skip: onlyFake }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   await chat.ask('Tell me a long story', { wait: false });
-  await chat.page.getByText('word5', { exact: false }).first().waitFor();
+  await chat.page.getByText('word5').first().waitFor();
   await chat.button('Stop').click();
   await chat.finished();
   const stopped = await chat.lastAnswer();
-  await chat.button('Continue').click();
-  await chat.finished();
-  assert.equal(await chat.lastAnswer(), `${stopped.trimEnd()} and this is the rest.`);
+  await chat.answered(() => chat.button('Continue').click());
+  await becomes(() => chat.lastAnswer(), `${stopped.trimEnd()} and this is the rest.`);
   const body = fakeState().requests.at(-1);
   assert.equal(body.continue_final_message, true);
   assert.equal(body.add_generation_prompt, false);
@@ -78,42 +74,43 @@ test('the stop button stops, continue goes on', { skip: onlyFake }, async () => 
 });
 
 test('answering again makes a sibling, editing makes a branch', { skip: onlyFake }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   await chat.ask('first question');
   const first = await chat.lastAnswer();
-  await chat.button('Answer again', chat.answers.last()).click();
-  await chat.finished();
+  await chat.answered(() => chat.button('Answer again', chat.answers.last()).click());
   assert.notEqual(await chat.lastAnswer(), first);
-  assert.match(await chat.answers.last().locator('.siblings').innerText(), /2 \/ 2/);
+  await becomes(siblings(chat.answers.last()), /2 \/ 2/);
   await chat.button('Previous version').click();
-  assert.equal(await chat.lastAnswer(), first);
+  await becomes(() => chat.lastAnswer(), first);
 
   await chat.questions.last().hover();
   await chat.button('Edit').click();
-  await chat.page.getByRole('textbox', { name: 'Edit' }).fill('edited question');
-  await chat.page.keyboard.press('Enter');
-  await chat.finished();
-  assert.match(await chat.lastAnswer(), /edited question/);
-  assert.match(await chat.questions.last().locator('.siblings').innerText(), /2 \/ 2/);
+  const editor = chat.page.getByRole('textbox', { name: 'Edit' });
+  await editor.fill('edited question');
+  await chat.answered(() => editor.press('Enter'));
+  await becomes(() => chat.lastAnswer(), /edited question/);
+  await becomes(siblings(chat.questions.last()), /2 \/ 2/);
   await chat.button('Previous version', chat.questions.last()).click();
-  assert.equal(await chat.lastAnswer(), first);
-  assert.match(await chat.questions.last().innerText(), /first question/);
+  await becomes(() => chat.lastAnswer(), first);
+  await becomes(chat.questions.last(), /first question/);
 });
 
 test('pictures by drop, paste and file, in order', { skip: noBrowser }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
+  const thumbnails = chat.page.locator('.composer .thumbnail');
   await chat.drop([picture('red.png'), picture('wide.png', 300, 20, [20, 90, 200])]);
-  await chat.page.locator('.composer .thumbnail').nth(1).waitFor();
+  await thumbnails.nth(1).waitFor();
   await chat.paste(picture('pasted.png', 40, 40, [30, 160, 60]));
-  await chat.page.locator('.composer .thumbnail').nth(2).waitFor();
+  await thumbnails.nth(2).waitFor();
   await chat.page
     .locator('input[multiple]')
     .setInputFiles(picture('chosen.png', 50, 50, [240, 200, 20]));
-  await chat.page.locator('.composer .thumbnail').nth(3).waitFor();
+  await thumbnails.nth(3).waitFor();
   await chat.shot('pictures');
   await chat.button('Remove: wide.png').click();
+  await becomes(() => thumbnails.count(), 3);
   await chat.ask('What are these?');
-  assert.equal(await chat.page.locator('.question .thumbnail').count(), 3);
+  await becomes(() => chat.page.locator('.question .thumbnail').count(), 3);
   if (isReal) return;
   const { content } = fakeState().requests.at(-1).messages[0];
   assert.deepEqual(
@@ -126,34 +123,38 @@ test('pictures by drop, paste and file, in order', { skip: noBrowser }, async ()
     Buffer.from(content[0].image_url.url.split(',')[1], 'base64'),
     picture('red.png').buffer,
   );
-  assert.match(await chat.page.locator('.stats-line').innerText(), /pictures 2\.61 s/);
+  await becomes(chat.page.locator('.stats-line'), /pictures 2\.61 s/);
 });
 
 test('a picture can be enlarged, by keyboard alone', { skip: onlyFake }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   await chat.drop([picture('one.png', 400, 300), picture('two.png', 300, 400, [20, 90, 200])]);
   await chat.page.locator('.composer .thumbnail').nth(1).waitFor();
   await chat.page.locator('.thumbnail-open').first().focus();
   await chat.page.keyboard.press('Enter');
   const viewer = chat.page.locator('dialog.viewer');
+  const zoom = viewer.locator('.viewer-zoom');
   await viewer.waitFor();
   await chat.page.keyboard.press('+');
-  assert.match(await viewer.locator('.viewer-zoom').innerText(), /125%/);
+  await becomes(zoom, /125%/);
   await chat.page.keyboard.press('0');
+  await becomes(zoom, /100%/);
   await chat.page.keyboard.press('ArrowRight');
-  assert.match(await viewer.innerText(), /two\.png, 300 × 400/);
+  await becomes(viewer, /two\.png, 300 × 400/);
+  await viewer.getByAltText('two.png').waitFor();
   await chat.shot('viewer');
   assert.deepEqual(await chat.seriousFindings(), []);
   await chat.page.keyboard.press('Escape');
   await viewer.waitFor({ state: 'detached' });
-  assert.equal(await chat.page.evaluate(() => document.activeElement.className), 'thumbnail-open');
+  await becomes(() => chat.page.evaluate(() => document.activeElement.className), 'thumbnail-open');
 });
 
 test(
   'what is no picture is refused, and a picture past the limit too',
   { skip: onlyFake },
   async () => {
-    chat = await openPage();
+    const chat = await openPage();
+    const thumbnails = chat.page.locator('.composer .thumbnail');
     await chat.page.locator('input[multiple]').setInputFiles({
       name: 'broken.png',
       mimeType: 'image/png',
@@ -162,25 +163,24 @@ test(
     await chat.page.getByText('broken.png cannot be read as a picture').waitFor();
     await chat.drop(Array.from({ length: 5 }, (_, i) => picture(`p${i}.png`)));
     await chat.page.getByText('at most 4 pictures').waitFor();
-    assert.equal(await chat.page.locator('.composer .thumbnail').count(), 4);
+    await becomes(() => thumbnails.count(), 4);
     await chat.ask('What are these?');
     await chat.page.getByText('at most 4 pictures').waitFor({ state: 'detached' });
     await chat.drop([picture('p5.png')]);
     await chat.page.getByText('at most 4 pictures in a conversation').waitFor();
-    assert.equal(await chat.page.locator('.composer .thumbnail').count(), 0);
+    await chat.settled();
+    assert.equal(await thumbnails.count(), 0);
   },
 );
 
 test('a reload finds the history and its pictures', { skip: noBrowser }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   await chat.drop([picture('kept.png')]);
   await chat.page.locator('.composer .thumbnail').waitFor();
   await chat.ask('Remember this picture');
   const text = await chat.lastAnswer();
-  await chat.page.waitForTimeout(300);
-  await chat.page.reload();
-  await chat.answers.last().waitFor();
-  assert.equal(await chat.lastAnswer(), text);
+  await chat.reload({ answers: 1 });
+  await becomes(() => chat.lastAnswer(), text);
   const width = await chat.page.locator('.question img').evaluate(async (image) => {
     await image.decode();
     return image.naturalWidth;
@@ -189,25 +189,29 @@ test('a reload finds the history and its pictures', { skip: noBrowser }, async (
 });
 
 test('history: search, rename, delete, export and import', { skip: onlyFake }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   const { page } = chat;
   await chat.ask('Tell me about herons');
   await page.keyboard.press('Control+Shift+N');
+  await page.locator('.welcome').waitFor();
   await chat.drop([picture('owl.png')]);
   await page.locator('.composer .thumbnail').waitFor();
   await chat.ask('Tell me about owls');
   const items = page.locator('.history-item');
-  assert.equal(await items.count(), 2);
+  await becomes(() => items.count(), 2);
 
   await page.keyboard.press('Control+K');
+  await page.locator('#search:focus').waitFor();
   await page.keyboard.type('heron you');
-  assert.equal(await items.count(), 1);
+  await becomes(() => items.count(), 1);
   await page.locator('#search').fill('nothing like it');
-  assert.match(await page.locator('.history').innerText(), /Nothing found/);
+  await becomes(page.locator('.history'), /Nothing found/);
   await page.locator('#search').fill('');
+  await becomes(() => items.count(), 2);
 
   await items.first().hover();
   await chat.button('Rename: Tell me about owls').click();
+  await page.locator('.rename:focus').waitFor();
   await page.keyboard.press('Control+A');
   await page.keyboard.type('Owls');
   await page.keyboard.press('Enter');
@@ -225,7 +229,7 @@ test('history: search, rename, delete, export and import', { skip: onlyFake }, a
   await page.locator('input[accept*="json"]').setInputFiles(path);
   await page.getByText('Imported conversations: 2').waitFor();
   await page.getByRole('button', { name: 'Owls', exact: true }).click();
-  assert.match(await chat.lastAnswer(), /about owls/);
+  await becomes(() => chat.lastAnswer(), /about owls/);
   assert.equal(
     await page
       .locator('.question img')
@@ -242,7 +246,7 @@ test('history: search, rename, delete, export and import', { skip: onlyFake }, a
 });
 
 test('settings reach the request', { skip: onlyFake }, async () => {
-  chat = await openPage();
+  const chat = await openPage();
   const { page } = chat;
   await page.keyboard.press('Control+.');
   await page.getByLabel('System prompt').fill('Answer in verse.');

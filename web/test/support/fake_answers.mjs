@@ -48,7 +48,7 @@ const hostile = `Look at <b>this</b>: <img src=x onerror="window.pwned=1"> and <
 A formula: $\\href{javascript:window.pwned=6}{x}$ done.
 `;
 
-/// The pieces of the answer; '<error>' and '<cut>' end it in that way.
+/// The pieces of the answer, in order; '<error>' and '<cut>' end it in that way.
 export function answers({ question, pictures, answered, continues }) {
   if (continues) return ['and', ' this', ' is', ' the', ' rest.'];
   if (/wrong JSON/.test(question)) return pieces('{"objects": [{"name": "boat", "count": 0}]}');
@@ -63,10 +63,15 @@ export function answers({ question, pictures, answered, continues }) {
   if (/break in the middle/.test(question)) return ['It', ' begins', ' well', '<error>'];
   if (/cut the line/.test(question)) return ['It', ' begins', ' well', '<cut>'];
   if (/hostile/.test(question)) return pieces(hostile);
-  if (/long story/.test(question)) return Array.from({ length: 2000 }, (_, i) => `word${i} `);
+  if (/long story/.test(question)) return longStory();
   if (/lighthouse/.test(question)) return pieces(markdown);
   const seen = pictures > 0 ? ` I see ${pictures} picture(s).` : '';
   return pieces(`Answer ${answered}: you said “${question}”.${seen}`);
+}
+
+/// Without end, so that a test that stops it has its time; a closed connection ends it too.
+function* longStory() {
+  for (let i = 0; ; ++i) yield `${i > 0 && i % 20 === 0 ? '\n\n' : ''}word${i} `;
 }
 
 /// About four letters each, as tokens are.

@@ -172,7 +172,7 @@ async function chat(state, body, request, response) {
       429,
       'queue_full',
       'All 16 places are taken and the queue of 64 is full.',
-      { 'retry-after': '2' },
+      { 'retry-after': '120' },
     );
   }
   if (/too long/.test(question)) {
