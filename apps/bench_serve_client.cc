@@ -1,6 +1,7 @@
 #include "apps/bench_serve_client.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
@@ -12,10 +13,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "apps/bench_serve_reply.h"
 #include "apps/text.h"
@@ -73,7 +76,7 @@ class Load {
     outcome.request = load_[index];
     outcome.sent = now();
     // Shared: a deadline that has passed already is told after we have ended.
-    const auto socket = std::make_shared<tcp::socket>(io_);
+    const std::shared_ptr<tcp::socket> socket = take_socket();
     asio::steady_timer deadline(io_, std::chrono::duration_cast<Clock::duration>(
                                          std::chrono::duration<double>(options_.timeout_s)));
     deadline.async_wait([socket, &outcome](boost::system::error_code cancelled) {
@@ -82,10 +85,13 @@ class Load {
       socket->close();
     });
     try {
-      co_await socket->async_connect(endpoint_, asio::use_awaitable);
-      socket->set_option(tcp::no_delay(true));
+      if (!socket->is_open()) {
+        co_await socket->async_connect(endpoint_, asio::use_awaitable);
+        socket->set_option(tcp::no_delay(true));
+      }
       co_await asio::async_write(*socket, asio::buffer(request_text(index)), asio::use_awaitable);
-      co_await read_reply(*socket, outcome);
+      const bool is_free = co_await read_reply(*socket, outcome);
+      if (is_free && options_.keep_connections) idle_.push_back(socket);
     } catch (const boost::system::system_error& failure) {
       if (outcome.error.empty()) outcome.error = failure.code().message();
     } catch (const std::exception& failure) {
@@ -97,7 +103,23 @@ class Load {
     if (free_place_ != nullptr) free_place_->cancel();
   }
 
-  awaitable<void> read_reply(tcp::socket& socket, RequestOutcome& outcome) {
+  /// One that an earlier request has left, or a new one that is not open yet.
+  std::shared_ptr<tcp::socket> take_socket() {
+    while (!idle_.empty()) {
+      const std::shared_ptr<tcp::socket> socket = std::move(idle_.back());
+      idle_.pop_back();
+      // Nothing may have come since: the server has closed it.
+      char byte = 0;
+      if (::recv(socket->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+          (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return socket;
+      }
+    }
+    return std::make_shared<tcp::socket>(io_);
+  }
+
+  /// Whether the connection may be used again.
+  awaitable<bool> read_reply(tcp::socket& socket, RequestOutcome& outcome) {
     ReplyReader reader;
     std::array<char, 16384> bytes;
     boost::system::error_code error;
@@ -117,6 +139,7 @@ class Load {
     outcome.retry_after = reader.has_retry_after();
     if (outcome.error.empty()) outcome.error = reader.error();
     if (outcome.error.empty() && !outcome.ok()) outcome.error = "the connection broke off";
+    co_return reader.leaves_connection();
   }
 
   /// A prompt of about so many tokens: short words that every tokenizer knows.
@@ -150,8 +173,9 @@ class Load {
     if (!options_.api_key.empty()) key = "authorization: Bearer " + options_.api_key + "\r\n";
     return fmt::format(
         "POST {}/v1/chat/completions HTTP/1.1\r\nhost: {}:{}\r\ncontent-type: application/json\r\n"
-        "connection: close\r\n{}content-length: {}\r\n\r\n{}",
-        options_.path_prefix, options_.host, options_.port, key, body.size(), body);
+        "{}{}content-length: {}\r\n\r\n{}",
+        options_.path_prefix, options_.host, options_.port,
+        options_.keep_connections ? "" : "connection: close\r\n", key, body.size(), body);
   }
 
   const std::vector<LoadRequest>& load_;
@@ -160,6 +184,7 @@ class Load {
   asio::io_context io_{1};
   tcp::endpoint endpoint_;
   Clock::time_point begin_{};
+  std::vector<std::shared_ptr<tcp::socket>> idle_;  ///< open, without a request
   std::int64_t under_way_ = 0;
   asio::steady_timer* free_place_ = nullptr;  ///< of send_all, while it waits
 };

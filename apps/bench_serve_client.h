@@ -22,6 +22,8 @@ struct ClientOptions {
   /// the ends of turns: these are tokens without text, so that two steps pass before the next
   /// event.
   bool min_tokens = false;
+  /// Connections are used again when their answer is complete, as clients with a pool do.
+  bool keep_connections = false;
 };
 
 /// What became of one request. Times in seconds after the start of the load.
@@ -40,8 +42,8 @@ struct RequestOutcome {
   [[nodiscard]] bool ok() const { return status == 200 && is_complete; }
 };
 
-/// Sends a load to an OpenAI server, each request as a stream of its own connection, from this one
-/// thread; returns when all are answered, failed, or out of time.
+/// Sends a load to an OpenAI server, each request as a stream of its own connection (unless they
+/// are kept), from this one thread; returns when all are answered, failed, or out of time.
 [[nodiscard]] std::vector<RequestOutcome> run_load(const std::vector<LoadRequest>& load,
                                                    const ClientOptions& options);
 

@@ -29,6 +29,11 @@ std::int64_t ReplyReader::append(std::string_view bytes) {
   return take_events();
 }
 
+bool ReplyReader::leaves_connection() const {
+  // The empty line behind the last chunk stays in wire_.
+  return is_complete() && !closes_ && wire_ == (is_chunked_ ? "\r\n" : "");
+}
+
 void ReplyReader::take_head() {
   const std::size_t end = wire_.find("\r\n\r\n");
   if (end == std::string::npos) return;
@@ -40,7 +45,9 @@ void ReplyReader::take_head() {
   }
   is_events_ = header_of(head, "content-type").starts_with("text/event-stream");
   has_retry_after_ = !header_of(head, "retry-after").empty();
-  if (header_of(head, "transfer-encoding") == "chunked") {
+  closes_ = header_of(head, "connection") == "close";
+  is_chunked_ = header_of(head, "transfer-encoding") == "chunked";
+  if (is_chunked_) {
     state_ = State::kChunkSize;
     return;
   }

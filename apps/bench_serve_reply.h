@@ -16,6 +16,9 @@ class ReplyReader {
   [[nodiscard]] int status() const { return status_; }
   /// The body has ended.
   [[nodiscard]] bool is_complete() const { return state_ == State::kEnd; }
+  /// It has ended, and another request may follow on the connection: nothing is left to be read,
+  /// and the server does not close it.
+  [[nodiscard]] bool leaves_connection() const;
   /// data: [DONE] came.
   [[nodiscard]] bool is_done() const { return is_done_; }
   [[nodiscard]] std::int64_t completion_tokens() const { return completion_tokens_; }
@@ -36,6 +39,8 @@ class ReplyReader {
   std::string wire_;       ///< not taken apart yet
   std::string body_;       ///< likewise
   std::int64_t left_ = 0;  ///< bytes of the chunk or plain body; -1: until the end
+  bool is_chunked_ = false;
+  bool closes_ = false;  ///< the server said that it closes the connection
   bool is_events_ = false;
   bool is_done_ = false;
   bool has_retry_after_ = false;

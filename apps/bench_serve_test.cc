@@ -97,6 +97,22 @@ TEST(ReplyReaderTest, KeepsARefusal) {
   EXPECT_EQ(reader.error(), "{\"a\": 1}");
 }
 
+TEST(ReplyReaderTest, TellsWhetherAnotherRequestMayFollow) {
+  const auto leaves = [](std::string_view bytes) {
+    ReplyReader reader;
+    reader.append(bytes);
+    return reader.leaves_connection();
+  };
+  constexpr std::string_view kChunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+  EXPECT_TRUE(leaves("HTTP/1.1 429 Too\r\ncontent-length: 2\r\n\r\n{}"));
+  EXPECT_FALSE(leaves("HTTP/1.1 429 Too\r\ncontent-length: 2\r\n\r\n{"));
+  EXPECT_FALSE(leaves("HTTP/1.1 429 Too\r\ncontent-length: 2\r\n\r\n{}HTTP"));
+  EXPECT_FALSE(leaves("HTTP/1.1 429 Too\r\nConnection: close\r\ncontent-length: 2\r\n\r\n{}"));
+  EXPECT_FALSE(leaves("HTTP/1.1 200 OK\r\n\r\n{}"));
+  EXPECT_TRUE(leaves(std::string(kChunked) + "2\r\n{}\r\n0\r\n\r\n"));
+  EXPECT_FALSE(leaves(std::string(kChunked) + "2\r\n{}\r\n0\r\n"));
+}
+
 TEST(ReplyReaderTest, AnEventMayBeAnError) {
   ReplyReader reader;
   const std::int64_t parts = reader.append(

@@ -168,6 +168,64 @@ void print_quantiles(const char* what, const std::vector<double>& values) {
 
 double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
+constexpr double kSettle = 2;  ///< seconds of an overload, until as many run as may
+
+/// A part of a run: of each second, tokens and CPU.
+struct Span {
+  double begin_s = 0;  ///< as Run::begin_s
+  double end_s = 0;
+  double tokens = 0;
+  double io_cpu = 0;
+  double own_cpu = 0;
+  double others = 0;  ///< others' share of the cores
+};
+
+Span span_of(const Run& run, double until) {
+  const auto [first, last] = within(run, run.begin_s + kSettle, until);
+  const double seconds = last.at_s - first.at_s;
+  return {.begin_s = first.at_s,
+          .end_s = last.at_s,
+          .tokens = share(last.tokens - first.tokens, seconds),
+          .io_cpu = share(last.io_cpu - first.io_cpu, seconds),
+          .own_cpu = share(last.own_cpu - first.own_cpu, seconds),
+          .others = others_share(first, last)};
+}
+
+/// False if a refusal did not say when to come again, or a request failed.
+bool print_refusals(const Run& run, const Span& without, const Span& with) {
+  std::vector<double> refusals;
+  std::int64_t num_within = 0;
+  std::int64_t without_retry = 0;
+  std::int64_t lost = 0;
+  for (const RequestOutcome& outcome : run.outcomes) {
+    if (outcome.status == 429) {
+      refusals.push_back(outcome.end - outcome.sent);
+      without_retry += outcome.retry_after ? 0 : 1;
+      const double at = run.begin_s + outcome.end;
+      num_within += at >= with.begin_s && at < with.end_s ? 1 : 0;
+    } else if (!outcome.ok()) {
+      ++lost;
+    }
+  }
+  // What was answered costs what it costs without overload.
+  const double answered = share(with.tokens, without.tokens);
+  const double rate = share(static_cast<double>(num_within), with.end_s - with.begin_s);
+  print_row("answered; refused with 429; of them without Retry-After; failed",
+            fmt::format("{}; {}; {}; {}",
+                        static_cast<std::int64_t>(run.outcomes.size() - refusals.size()) - lost,
+                        refusals.size(), without_retry, lost));
+  print_row("a refusal, connecting included, p50, p99, largest",
+            fmt::format("{}, {}, {}", ms(quantile(refusals, 0.5)), ms(quantile(refusals, 0.99)),
+                        ms(quantile(refusals, 1))));
+  print_row(
+      "CPU for a refusal: I/O threads, client",
+      fmt::format("{:.0f}, {:.0f} us", 1e6 * share(with.io_cpu - answered * without.io_cpu, rate),
+                  1e6 * share(with.own_cpu - answered * without.own_cpu, rate)));
+  print_row("others' share of the cores, without and with overload",
+            fmt::format("{:.0f} %, {:.0f} %", 100 * without.others, 100 * with.others));
+  return lost == 0 && without_retry == 0;
+}
+
 }  // namespace
 
 bool run_streams(const Target& target, std::int64_t count, std::int64_t tokens) {
@@ -213,54 +271,36 @@ bool run_streams(const Target& target, std::int64_t count, std::int64_t tokens) 
 }
 
 bool run_overload(const Target& target, std::int64_t running, std::int64_t tokens, double seconds) {
-  constexpr double kSettle = 2;  // until as many run as may
+  app::ClientOptions client = client_of(target, running);
   // As many requests as a quick server could answer: those that are not sent cost nothing.
-  const auto closed = [&](std::int64_t count) {
-    return run_sampled(target, app::poisson_load(count, 0, kPromptTokens, tokens, 1),
-                       client_of(target, running));
-  };
-  const Run trial = closed(4 * running);
+  const Run trial =
+      run_sampled(target, app::poisson_load(4 * running, 0, kPromptTokens, tokens, 1), client);
   const double trial_s = trial.samples.back().at_s - trial.begin_s;
   const auto enough = static_cast<std::int64_t>(static_cast<double>(4 * running) / trial_s *
                                                 (seconds + 2 * kSettle));
-  const Run peak = closed(std::max(enough, 4 * running));
-  const auto rate_of = [&](const Run& run, double until) {
-    const auto [first, last] = within(run, run.begin_s + kSettle, until);
-    return std::pair(share(last.tokens - first.tokens, last.at_s - first.at_s),
-                     others_share(first, last));
-  };
-  const double peak_end = peak.samples.back().at_s;
-  const auto [peak_rate, peak_others] = rate_of(peak, peak_end - kSettle / 2);
-  const double arrivals = 10 * peak_rate / static_cast<double>(tokens);
-  const auto sent = static_cast<std::int64_t>(arrivals * (seconds + kSettle));
-  const Run over = run_sampled(target, app::poisson_load(sent, arrivals, kPromptTokens, tokens, 2),
-                               client_of(target));
-  const auto [over_rate, over_others] = rate_of(over, over.begin_s + seconds + kSettle);
-  std::vector<double> refusals;
-  std::int64_t without_retry = 0;
-  std::int64_t lost = 0;
-  for (const RequestOutcome& outcome : over.outcomes) {
-    if (outcome.status == 429) {
-      refusals.push_back(outcome.end - outcome.sent);
-      without_retry += outcome.retry_after ? 0 : 1;
-    } else if (!outcome.ok()) {
-      ++lost;
-    }
+  const std::vector<LoadRequest> load =
+      app::poisson_load(std::max(enough, 4 * running), 0, kPromptTokens, tokens, 1);
+  bool is_good = true;
+  for (const bool keep : {true, false}) {
+    client.keep_connections = keep;
+    print_row(keep ? "**connections are kept**" : "**a connection for each request**", "");
+    client.concurrency = running;
+    const Run peak = run_sampled(target, load, client);
+    const Span without = span_of(peak, peak.samples.back().at_s - kSettle / 2);
+    const double arrivals = 10 * without.tokens / static_cast<double>(tokens);
+    const auto sent = static_cast<std::int64_t>(arrivals * (seconds + kSettle));
+    client.concurrency = 0;
+    const Run over =
+        run_sampled(target, app::poisson_load(sent, arrivals, kPromptTokens, tokens, 2), client);
+    const Span with = span_of(over, over.begin_s + seconds + kSettle);
+    print_row(fmt::format("tokens/s with {} requests under way", running),
+              fmt::format("{:.0f}", without.tokens));
+    print_row(fmt::format("tokens/s at {:.0f} arrivals a second", arrivals),
+              fmt::format("{:.0f}, {:.1f} % of it", with.tokens,
+                          100 * share(with.tokens, without.tokens)));
+    is_good = print_refusals(over, without, with) && is_good;
   }
-  print_row(fmt::format("tokens/s with {} requests under way", running),
-            fmt::format("{:.0f}", peak_rate));
-  print_row(fmt::format("tokens/s at {:.0f} arrivals a second", arrivals),
-            fmt::format("{:.0f}, {:.1f} % of it", over_rate, 100 * share(over_rate, peak_rate)));
-  print_row("answered; refused with 429; of them without Retry-After; failed",
-            fmt::format("{}; {}; {}; {}",
-                        static_cast<std::int64_t>(over.outcomes.size() - refusals.size()) - lost,
-                        refusals.size(), without_retry, lost));
-  print_row("a refusal, connecting included, p50, p99, largest",
-            fmt::format("{}, {}, {}", ms(quantile(refusals, 0.5)), ms(quantile(refusals, 0.99)),
-                        ms(quantile(refusals, 1))));
-  print_row("others' share of the cores, without and with overload",
-            fmt::format("{:.0f} %, {:.0f} %", 100 * peak_others, 100 * over_others));
-  return lost == 0 && without_retry == 0;
+  return is_good;
 }
 
 bool run_short_requests(const Target& target, std::int64_t count, std::int64_t concurrency) {

@@ -14,7 +14,8 @@ namespace cardloom::bench {
 bool run_streams(const Target& target, std::int64_t count, std::int64_t tokens);
 
 /// Replies a second with `running` requests under way; then ten times as many arrivals a second,
-/// at random. Each for `seconds`, answers of `tokens` tokens.
+/// at random. Each for `seconds`, answers of `tokens` tokens; first with connections that are kept,
+/// then with one for each request.
 bool run_overload(const Target& target, std::int64_t running, std::int64_t tokens, double seconds);
 
 /// `count` short requests one after the other on `concurrency` connections: memory after the first
