@@ -137,7 +137,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto& request = std::get<GenerationRequest>(parsed);
       require(!strict || request.ignored_fields.size() <= 16);
       check_request(request, limits);
-      check_writer(request, is_chat ? make_chat_completion_writer : make_completion_writer);
+      check_writer(request, is_chat ? cardloom::api::make_chat_completion_writer
+                                    : cardloom::api::make_completion_writer);
     }
     const auto tokenize = cardloom::api::parse_tokenize(body, limits);
     if (const ApiError* error = std::get_if<ApiError>(&tokenize)) {
