@@ -132,6 +132,12 @@ TEST(ConfigFile, NamesLineAndNearestName) {
   EXPECT_THAT(error_of("[serve]\nhelp = true\n").message, HasSubstr("no option serve.help"));
 }
 
+TEST(ConfigFile, RefusesTableNamesThatAreNone) {
+  for (const char* text : {"\n[=]\n", "\n[\x01]\n", "\n[[!x]]\n", "\n[\xC3\xA9]\n", "\n["}) {
+    EXPECT_THAT(error_of(text).message, StartsWith("c.toml:2: ")) << text;
+  }
+}
+
 TEST(ConfigFile, TellsTheFirstOfSeveralErrors) {
   // Alphabetically [bench] comes first; in the file it does not.
   EXPECT_THAT(error_of("[serve]\nx = 1\n[bench]\ny = 1\n").message, StartsWith("c.toml:2: "));

@@ -72,19 +72,53 @@ void check_request(const GenerationRequest& request, const RequestLimits& limits
   check_messages(request);
 }
 
-/// Echoes the request's own texts as an answer.
-void check_writer(cardloom::api::ReplyWriter& writer, const GenerationRequest& request) {
+/// One line of JSON, or the end, behind each `data: `.
+void require_events(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find("\n\n");
+    require(end != std::string_view::npos);
+    const std::string_view event = bytes.substr(0, end);
+    bytes.remove_prefix(end + 2);
+    if (event.starts_with(":") || event == "data: [DONE]") continue;
+    require(event.starts_with("data: ") && event.find('\n') == std::string_view::npos);
+    require_json(event.substr(6));
+  }
+}
+
+/// A token that is a part of a character, and one that is more than `text`.
+cardloom::api::TokenDetail make_detail(const std::string& text) {
+  cardloom::api::TokenDetail detail;
+  detail.chosen = {.id = 1, .bytes = "\xE4\xBD", .logprob = -0.5};
+  detail.top.push_back({.id = 2, .bytes = text, .logprob = -1e300});
+  return detail;
+}
+
+/// Echoes the request's own texts as an answer, streamed and whole.
+template <class Make>
+void check_writer(const GenerationRequest& request, const Make& make) {
+  cardloom::api::ReplyIdentity identity;
+  identity.model = request.model;
+  if (request.return_token_ids) identity.prompt_ids = {{1, 2}};
   cardloom::api::ReplyDelta delta;
   if (!request.messages.empty()) delta.text = request.messages.back().content;
   delta.text += request.model;
-  if (!delta.text.empty()) {
-    const std::string event = writer.delta(delta, {});
-    require(event.substr(0, 6) == "data: " && event.find('\n') == event.size() - 2);
-    require_json(std::string_view(event).substr(6));
+  if (request.sampling.num_logprobs >= 0) delta.logprobs.push_back(make_detail(delta.text));
+  if (request.return_token_ids) delta.token_ids = {1};
+  const auto stream = make(request, identity);
+  require_events(stream->begin());
+  if (request.return_progress) require_events(stream->progress({}));
+  for (std::int64_t choice = 0; choice < request.n; ++choice) {
+    delta.choice = choice;
+    require_events(stream->delta(delta, {}));
+    require_events(stream->end_choice(choice, cardloom::api::ReplyEnd::kStop, {}));
   }
+  require_events(stream->ping());
+  require_events(stream->end({}, {}));
   cardloom::api::ReplyChoice choice;
   choice.text = delta.text;
-  require_json(writer.body({choice}, {}, {}));
+  choice.logprobs = delta.logprobs;
+  choice.token_ids = delta.token_ids;
+  require_json(make(request, identity)->body({choice}, {}, {}));
 }
 
 }  // namespace
@@ -103,12 +137,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto& request = std::get<GenerationRequest>(parsed);
       require(!strict || request.ignored_fields.size() <= 16);
       check_request(request, limits);
-      const auto writer =
-          is_chat ? make_chat_completion_writer(request, {}) : make_completion_writer(request, {});
-      check_writer(*writer, request);
+      check_writer(request, is_chat ? cardloom::api::make_chat_completion_writer
+                                    : cardloom::api::make_completion_writer);
     }
     const auto tokenize = cardloom::api::parse_tokenize(body, limits);
-    if (const ApiError* error = std::get_if<ApiError>(&tokenize)) check_refusal(*error);
+    if (const ApiError* error = std::get_if<ApiError>(&tokenize)) {
+      check_refusal(*error);
+    } else if (const auto& chat = std::get<cardloom::api::TokenizeRequest>(tokenize).request;
+               chat.prompts.empty()) {
+      check_messages(chat);
+    }
     const auto detokenize = cardloom::api::parse_detokenize(body, limits);
     if (const ApiError* error = std::get_if<ApiError>(&detokenize)) check_refusal(*error);
   }

@@ -1,7 +1,11 @@
-// Input: a first byte that says what follows: 'r' a regular expression, anything else a JSON
-// Schema. What compiles must lead from every allowed token to another or to an end.
+// Input: a first byte that says what follows: 'r' a regular expression, 'c' texts to choose from, a
+// line each, 't' the schema of a tool's arguments, 'o' nothing (any object), anything else a JSON
+// Schema. What compiles must lead from every allowed token to another or to an end, and what ends
+// by a schema must be JSON.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +42,30 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
+using GrammarResult = cardloom::Result<std::shared_ptr<const cardloom::Grammar>>;
+
+/// Nothing if there is no schema to begin with.
+std::optional<GrammarResult> compile(cardloom::GrammarCompiler& compiler, char kind,
+                                     std::string_view text) {
+  if (kind == 'r') return compiler.regex(text);
+  if (kind == 'o') return compiler.json_object();
+  if (kind == 'c') {
+    std::vector<std::string> choices;
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      if (end > begin) choices.emplace_back(text.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    if (choices.empty()) return std::nullopt;
+    return compiler.choice(choices);
+  }
+  const auto schema = cardloom::parse_json(text, "schema");
+  if (!schema) return std::nullopt;
+  if (kind != 't') return compiler.json_schema(*schema);
+  return compiler.tool_call(
+      {{"get", *schema}, {"get_all", cardloom::json::object{{"type", "object"}}}});
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -49,22 +77,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.max_depth = 12;
   cardloom::GrammarCompiler compiler(tokenizer, tokenizer.vocab_size(), {tokenizer.stop_id()},
                                      limits);
-  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  cardloom::Result<std::shared_ptr<const cardloom::Grammar>> grammar =
-      std::shared_ptr<const cardloom::Grammar>();
-  if (data[0] == 'r') {
-    grammar = compiler.regex(text);
-  } else {
-    const auto schema = cardloom::parse_json(text, "schema");
-    if (!schema) return 0;
-    grammar = compiler.json_schema(*schema);
-  }
+  const char kind = static_cast<char>(data[0]);
+  const auto compiled =
+      compile(compiler, kind, {reinterpret_cast<const char*>(data) + 1, size - 1});
+  if (!compiled) return 0;
+  const GrammarResult& grammar = *compiled;
   if (!grammar) {
     require(!grammar.error().message.empty());
     require(grammar.error().code != cardloom::ErrorCode::kInternal);
     return 0;
   }
   const auto constraint = compiler.begin(*grammar);
+  std::string text;
   std::uint32_t random = 1;
   for (int step = 0; step < 64; ++step) {
     const cardloom::TokenMask& mask = constraint->allowed();
@@ -76,7 +100,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       id = (id + 1) % mask.size();
       require(id != begin);  // something is always allowed
     }
-    if (id == tokenizer.stop_id()) break;
+    if (random >> 30 == 0 && mask.contains(tokenizer.stop_id())) id = tokenizer.stop_id();
+    if (id == tokenizer.stop_id()) {
+      const bool is_json = kind != 'r' && kind != 'c' && kind != 't';
+      require(!is_json || cardloom::parse_json(text, "answer").has_value());
+      break;
+    }
+    text += tokenizer.token_bytes(id);
     constraint->accept(id);
   }
   return 0;

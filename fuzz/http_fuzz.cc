@@ -75,7 +75,7 @@ int connect_to_server() {
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, socket_path().c_str(), sizeof(address.sun_path) - 1);
   if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) std::abort();
-  const timeval most = {5, 0};
+  const timeval most = {60, 0};  // a machine may be busy
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
   return fd;
 }

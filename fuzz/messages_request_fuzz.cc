@@ -146,6 +146,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       check_request(request, limits);
       check_writer(request, is_messages);
     }
+    const ParsedRequest counted = parse_messages(body, limits, true);
+    if (const ApiError* error = std::get_if<ApiError>(&counted)) check_refusal(*error);
   }
   return 0;
 }

@@ -28,8 +28,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0 || size > 64 << 10) return 0;  // more would fill the socket, which nobody empties
   int ends[2];
   require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  const std::size_t piece = data[0] == 0 ? size : data[0];
+  // Never reached, however busy the machine is.
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  // Each piece costs the kernel some hundred bytes besides, and of these the socket holds 50 KiB.
+  const std::size_t piece = std::max<std::size_t>(data[0] == 0 ? size : data[0], size / 32 + 1);
   for (std::size_t begin = 1; begin < size; begin += piece) {
     require(write_all(ends[0], data + begin, std::min(piece, size - begin), soon));
   }
