@@ -11,6 +11,7 @@
 #include "apps/memory.h"
 #include "apps/text.h"
 #include "cardloom/backend/cpu/topology.h"
+#include "cardloom/base/integer_math.h"
 
 namespace cardloom::app {
 namespace {
@@ -31,11 +32,9 @@ double seconds_of(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
-std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 /// Steps that `batch` short prompts take before all of them decode.
 std::int64_t prompt_steps(std::int64_t batch, std::int64_t chunk) {
-  return div_up(batch * (kDecodePrompt + 1), std::max<std::int64_t>(chunk - batch, 1));
+  return ceil_div(batch * (kDecodePrompt + 1), std::max<std::int64_t>(chunk - batch, 1));
 }
 
 std::int64_t read_bytes() {
@@ -68,7 +67,7 @@ void BenchRun::plan_phases() {
   if (options_.prompt != "0") {
     for (const std::int64_t rows : parse_list("--prompt", options_.prompt, 1, 1 << 20)) {
       phases_.push_back(
-          {.kind = BenchPhase::Kind::kPrefill, .tokens = rows, .num_steps = div_up(rows, chunk)});
+          {.kind = BenchPhase::Kind::kPrefill, .tokens = rows, .num_steps = ceil_div(rows, chunk)});
     }
   }
   if (options_.decode > 0) {

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "apps/bench_serve_reply.h"
+#include "apps/failure.h"
 #include "apps/text.h"
 
 namespace cardloom::app {
@@ -38,7 +39,14 @@ class Load {
       : load_(load), options_(options), outcomes_(load.size()) {}
 
   std::vector<RequestOutcome> run() {
-    endpoint_ = *tcp::resolver(io_).resolve(options_.host, std::to_string(options_.port)).begin();
+    boost::system::error_code failure;
+    const auto found =
+        tcp::resolver(io_).resolve(options_.host, std::to_string(options_.port), failure);
+    if (failure) {
+      fail_usage(fmt::format("--url: there is no host \"{}\"", options_.host), failure.message(),
+                 "--url http://127.0.0.1:8000");
+    }
+    endpoint_ = *found.begin();
     begin_ = Clock::now();
     asio::co_spawn(io_, send_all(), asio::detached);
     io_.run();
@@ -150,6 +158,12 @@ class Load {
     return text;
   }
 
+  [[nodiscard]] std::string host_text() const {
+    const bool is_v6 = options_.host.find(':') != std::string::npos;
+    return fmt::format("{}{}{}:{}", is_v6 ? "[" : "", options_.host, is_v6 ? "]" : "",
+                       options_.port);
+  }
+
   [[nodiscard]] std::string request_text(std::size_t index) const {
     json::array content{json::object{{"type", "text"}, {"text", prompt_text(index)}}};
     if (!options_.picture.empty()) {
@@ -172,10 +186,16 @@ class Load {
     std::string key;
     if (!options_.api_key.empty()) key = "authorization: Bearer " + options_.api_key + "\r\n";
     return fmt::format(
-        "POST {}/v1/chat/completions HTTP/1.1\r\nhost: {}:{}\r\ncontent-type: application/json\r\n"
-        "{}{}content-length: {}\r\n\r\n{}",
-        options_.path_prefix, options_.host, options_.port,
-        options_.keep_connections ? "" : "connection: close\r\n", key, body.size(), body);
+        "POST {}/v1/chat/completions HTTP/1.1
+host: {}
+content-type: application/json
+"
+        "{}{}content-length: {}
+
+{}",
+        options_.path_prefix, host_text(), options_.keep_connections ? "" : "connection: close
+",
+        key, body.size(), body);
   }
 
   const std::vector<LoadRequest>& load_;

@@ -25,6 +25,12 @@ constexpr const char* kHelp =
     "  /exit        leave (also Ctrl-D)\n"
     "  Ctrl-C stops an answer; twice leaves.\n";
 
+/// Whole, also if the model writes a NUL.
+void show(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
 enum class Input { kLine, kEnd, kInterrupted };
 
 /// Lines from the terminal, by read(2): Ctrl-C must come through, which getline hides.
@@ -180,13 +186,9 @@ void Chat::answer(std::string question) {
     request.sampling = sampling_of(options_.sampling);
     request.max_tokens = options_.max_tokens;
     request.stop_ids = checkpoint_.stop_ids();
-    const Answer answer =
-        generate(*loaded_.engine, prepared, std::move(request), [&](std::int32_t id) {
-          std::fputs(text.append(id).c_str(), stdout);
-          std::fflush(stdout);
-        });
-    std::fputs((text.finish() + "\n").c_str(), stdout);
-    std::fflush(stdout);
+    const Answer answer = generate(*loaded_.engine, prepared, std::move(request),
+                                   [&](std::int32_t id) { show(text.append(id)); });
+    show(text.finish() + "\n");
     if (answer.finish == FinishReason::kCancelled) {
       interrupt::clear();
       std::fputs("(stopped)\n", stderr);

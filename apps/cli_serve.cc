@@ -65,6 +65,9 @@ void add_capacity(CLI::App& command, ServeOptions& options) {
          "bytes of all requests' bodies that are read or wait; beyond: 503");
   number("--kv-tokens", options.kv_tokens,
          "tokens of KV cache for all sequences; 0: four whole contexts");
+  number("--picture-cache-bytes", options.picture_cache_bytes,
+         "of encoded pictures on each card, at least those of one context; 0: those that the KV "
+         "cache can show");
   number("--io-threads", options.io_threads, "threads that talk to clients");
   number("--task-threads", options.task_threads, "threads, and processes, for pictures");
   number("--max-connections", options.max_connections, "open at once");

@@ -56,6 +56,10 @@ std::string usage_of(const CLI::App& command) {
 /// CLI11's words where they are clear, ours where they are not.
 std::string parse_message(const CLI::ParseError& failure) {
   std::string message = failure.what();
+  if (dynamic_cast<const CLI::ValidationError*>(&failure) != nullptr) {  // read_numbers()
+    const std::size_t colon = message.find(": ");
+    return message.replace(colon, 1, " is");
+  }
   constexpr std::string_view kConversion = "Could not convert: ";
   const std::size_t equals = message.find(" = ");
   if (message.starts_with(kConversion) && equals != std::string::npos) {
@@ -63,6 +67,8 @@ std::string parse_message(const CLI::ParseError& failure) {
                        message.substr(kConversion.size(), equals - kConversion.size()),
                        message.substr(equals + 3));
   }
+  const std::size_t missing = message.find(": 1 required ");
+  if (missing != std::string::npos) return message.substr(0, missing) + " is given without a value";
   return message;
 }
 
@@ -107,6 +113,25 @@ void require_nothing(CLI::App& app) {
   }
 }
 
+/// Lets options of numbers read what is typed as those of the environment are read.
+void read_numbers(CLI::App& app, const CommandInfo& command) {
+  using Kind = OptionInfo::Kind;
+  for (const OptionInfo& option : command.options) {
+    const bool is_number = option.kind != Kind::kFlag && option.kind != Kind::kText;
+    if (!is_number || option.is_list || option.is_positional) continue;
+    const auto read = [option](std::string& text) {
+      const std::string value = converted(option, text);
+      if (value.empty()) return fmt::format("\"{}\", but must be {}", text, wanted(option));
+      text = value;
+      return std::string();
+    };
+    app.get_option(option.written())->transform(CLI::Validator(read, ""));
+  }
+  for (const CommandInfo& below : command.commands) {
+    read_numbers(*app.get_subcommand(below.name), below);
+  }
+}
+
 /// What was typed, as far as it matters for what was not.
 struct Typed {
   std::string path;  ///< of the command
@@ -115,10 +140,11 @@ struct Typed {
 };
 
 /// Nothing for words that CLI11 does not take, and for --help: then no setting matters either.
-std::optional<Typed> typed_words(const std::vector<std::string>& words) {
+std::optional<Typed> typed_words(const std::vector<std::string>& words, const CommandInfo& root) {
   CommandLine scratch;
   CLI::App app;
   define_commands(app, scratch);
+  read_numbers(app, root);
   require_nothing(app);
   try {
     parse(app, words);
@@ -167,8 +193,9 @@ bool is_quiet(const std::vector<Setting>& settings, const std::vector<std::strin
 std::vector<Setting> parse_words(CLI::App& app, const CommandInfo& root,
                                  const std::vector<std::string>& words,
                                  const Environment& variables) {
+  read_numbers(app, root);
   std::vector<Setting> settings;
-  const std::optional<Typed> typed = typed_words(words);
+  const std::optional<Typed> typed = typed_words(words, root);
   const CommandInfo* command = typed ? root.find_command(typed->path) : nullptr;
   if (command != nullptr && command->has_settings()) {
     const ConfigFile file = find_config(typed->config, variables, root);

@@ -21,6 +21,19 @@ void check(const LogitsOptions& options) {
   }
 }
 
+using NamedViews = std::vector<std::pair<std::string, TensorView>>;
+
+/// {"logits": [rows, vocab], ..}.
+json::object shapes_json(const NamedViews& tensors) {
+  json::object shapes;
+  for (const auto& [name, view] : tensors) {
+    json::array shape;
+    for (int axis = 0; axis < view.rank; ++axis) shape.emplace_back(view.shape[axis]);
+    shapes[name] = std::move(shape);
+  }
+  return shapes;
+}
+
 }  // namespace
 
 int run_logits(const LogitsOptions& options) {
@@ -43,7 +56,7 @@ int run_logits(const LogitsOptions& options) {
   loaded.engine->set_trace(nullptr);
   const Tensor logits = loaded.engine->take_prompt_logits(answer.sequence_id);
   const std::vector<Tensor> embeds = loaded.engine->take_image_embeds(answer.sequence_id);
-  std::vector<std::pair<std::string, TensorView>> tensors = {{"logits", logits}};
+  NamedViews tensors = {{"logits", logits}};
   for (std::size_t image = 0; image < embeds.size(); ++image) {
     tensors.emplace_back(fmt::format("image_embeds.{}", image), embeds[image]);
   }
@@ -65,24 +78,18 @@ int run_logits(const LogitsOptions& options) {
   unwrap(write_safetensors(options.out, tensors, metadata), kExitFailed);
   if (options.common.json) {
     json::object object = figures_json(answer, prepared, loaded);
-    json::object shapes;
-    for (const auto& [name, view] : tensors) {
-      json::array shape;
-      for (int axis = 0; axis < view.rank; ++axis) shape.emplace_back(view.shape[axis]);
-      shapes[name] = std::move(shape);
-    }
     object["out"] = options.out;
-    object["tensors"] = std::move(shapes);
+    object["tensors"] = shapes_json(tensors);
     print_json(object);
-  } else {
-    std::fputs(fmt::format("{}: {} (logits {})\n", options.out,
-                           counted(static_cast<std::int64_t>(tensors.size()), "tensor"),
-                           to_string(logits.view()))
-                   .c_str(),
-               stdout);
-    if (!options.common.quiet) {
-      std::fputs((figures_line(answer, prepared, loaded) + "\n").c_str(), stderr);
-    }
+    return kExitOk;
+  }
+  std::fputs(fmt::format("{}: {} (logits {})\n", options.out,
+                         counted(static_cast<std::int64_t>(tensors.size()), "tensor"),
+                         to_string(logits.view()))
+                 .c_str(),
+             stdout);
+  if (!options.common.quiet) {
+    std::fputs((figures_line(answer, prepared, loaded) + "\n").c_str(), stderr);
   }
   return kExitOk;
 }

@@ -155,6 +155,10 @@ std::int64_t most_tokens(const glm4v::Glm4vConfig& config, const CommonOptions& 
 std::string remedy_of(const MemoryVerdict& verdict, const EngineNeeds& needs,
                       std::int64_t context) {
   const std::int64_t fits = verdict.tokens_that_fit;
+  if (fits == 0 && needs.picture_bytes > 0) {
+    return "a smaller --picture-cache-bytes; if that is not enough, smaller weights (--weights q8 "
+           "or q4), or a machine with more memory";
+  }
   if (fits == 0) {
     return "smaller weights (--weights q8 or q4), or a machine with more memory: these leave no "
            "room for any --context here";

@@ -16,45 +16,10 @@ using Origin = Setting::Origin;
 
 constexpr std::string_view kPrefix = "CARDLOOM_";
 
-/// The number as CLI11 cannot misread it ("010" is eight to it); "": `text` is none.
+/// "": there is no number.
 template <class Number>
-std::string canonical(std::string_view text) {
-  const std::optional<Number> value = parse_number<Number>(text);
-  return value ? fmt::format("{}", *value) : std::string();
-}
-
-/// As typed; "" if it is of the wrong kind.
-std::string converted(const OptionInfo& option, std::string_view text) {
-  switch (option.kind) {
-    case Kind::kFlag:
-      if (text == "1" || text == "true") return "true";
-      return text == "0" || text == "false" ? "false" : "";
-    case Kind::kInteger:
-      return canonical<std::int64_t>(text);
-    case Kind::kUnsigned:
-      return canonical<std::uint64_t>(text);
-    case Kind::kNumber:
-      return canonical<double>(text);
-    case Kind::kText:
-      break;
-  }
-  return std::string(text);
-}
-
-const char* wanted(const OptionInfo& option) {
-  switch (option.kind) {
-    case Kind::kFlag:
-      return "1, 0, true or false";
-    case Kind::kInteger:
-      return "an integer";
-    case Kind::kUnsigned:
-      return "an integer from 0";
-    case Kind::kNumber:
-      return "a number";
-    case Kind::kText:
-      break;
-  }
-  return "a text";
+std::string written(const std::optional<Number>& number) {
+  return number ? fmt::format("{}", *number) : std::string();
 }
 
 std::vector<std::string> split_at_commas(std::string_view text) {
@@ -118,6 +83,39 @@ Setting setting_of(const CommandInfo& command, const OptionInfo& option,
 }
 
 }  // namespace
+
+std::string converted(const OptionInfo& option, std::string_view text) {
+  switch (option.kind) {
+    case Kind::kFlag:
+      if (text == "1" || text == "true") return "true";
+      return text == "0" || text == "false" ? "false" : "";
+    case Kind::kInteger:
+      return written(parse_scaled(text));
+    case Kind::kUnsigned:
+      return written(parse_number<std::uint64_t>(text));
+    case Kind::kNumber:
+      return written(parse_number<double>(text));
+    case Kind::kText:
+      break;
+  }
+  return std::string(text);
+}
+
+const char* wanted(const OptionInfo& option) {
+  switch (option.kind) {
+    case Kind::kFlag:
+      return "1, 0, true or false";
+    case Kind::kInteger:
+      return "an integer";
+    case Kind::kUnsigned:
+      return "an integer from 0";
+    case Kind::kNumber:
+      return "a number";
+    case Kind::kText:
+      break;
+  }
+  return "a text";
+}
 
 Environment environment() {
   Environment variables;

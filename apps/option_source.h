@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/config_file.h"
@@ -38,6 +39,12 @@ struct Setting {
   /// "default", "environment CARDLOOM_TP", "cardloom.toml:7", "command line".
   [[nodiscard]] std::string origin_text() const;
 };
+
+/// A number as `option` takes it, written so that CLI11 cannot misread it ("010" is eight to it),
+/// or 1, 0, true or false as "true" and "false"; a text as it is. Empty: it is of the wrong kind.
+[[nodiscard]] std::string converted(const OptionInfo& option, std::string_view text);
+/// What `option` takes: "an integer".
+[[nodiscard]] const char* wanted(const OptionInfo& option);
 
 /// The settings of `command`, in the order of its options; of those `typed` (names as in
 /// OptionInfo) the values are not known here. An empty variable counts as not set; a list's values

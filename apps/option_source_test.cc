@@ -223,13 +223,34 @@ TEST(OptionSource, WhatIsTypedWronglyIsToldAsEver) {
             "cardloom run does not take \"--temprature\"");
   EXPECT_EQ(failure_of({"rnu"}, broken), "there is no command \"rnu\"");
   EXPECT_EQ(failure_of({}, broken), "there is no command on the line");
-  EXPECT_EQ(failure_of({"run", "m", "--tp", "two"}), "--tp does not take \"two\"");
+  EXPECT_EQ(failure_of({"run", "m", "--tp", "two"}), "--tp is \"two\", but must be an integer");
+  EXPECT_EQ(failure_of({"run", "m", "--tp", "0x2"}), "--tp is \"0x2\", but must be an integer");
+  EXPECT_EQ(failure_of({"run", "m", "--seed", "-1"}),
+            "--seed is \"-1\", but must be an integer from 0");
+  EXPECT_EQ(failure_of({"run", "m", "--top-p", "much"}),
+            "--top-p is \"much\", but must be a number");
+  EXPECT_EQ(failure_of({"run", "m", "--tp"}), "--tp is given without a value");
   EXPECT_EQ(failure_of({"config"}), "there is no command of cardloom config on the line");
   EXPECT_EQ(failure_of({"config", "shwo"}), "there is no command of cardloom config \"shwo\"");
   EXPECT_EQ(failure_of({"config", "show", "--orign"}),
             "cardloom config show does not take \"--orign\"");
   EXPECT_THROW(understand({"run", "--help"}, broken), CLI::Success);
   EXPECT_THROW(understand({"--version"}, broken), CLI::Success);
+}
+
+TEST(OptionSource, NumbersAreReadAlikeWhereverTheyStand) {
+  const ServeOptions typed =
+      understand({"serve", "m", "--max-body-bytes", "64M", "--context", "32k", "--port", "010"})
+          ->line.serve;
+  EXPECT_EQ(typed.max_body_bytes, 64 << 20);
+  EXPECT_EQ(typed.common.context, 32'000);
+  EXPECT_EQ(typed.port, 10);
+  const ServeOptions set =
+      understand({"serve", "m"}, {{"CARDLOOM_MAX_BODY_BYTES", "64M"}, {"CARDLOOM_PORT", "010"}})
+          ->line.serve;
+  EXPECT_EQ(set.max_body_bytes, 64 << 20);
+  EXPECT_EQ(set.port, 10);
+  EXPECT_EQ(understand({"bench", "serve", "--rate", "2.5"})->line.bench_serve.rate, 2.5);
 }
 
 TEST(OptionSource, CommandsWithoutSettingsHeedNoVariable) {

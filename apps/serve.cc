@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -39,12 +40,27 @@ std::string model_name(const ServeOptions& options) {
   return path.filename().string();
 }
 
+void say(const ServeOptions& options, const std::string& text) {
+  if (!options.common.quiet) std::fputs((text + "\n").c_str(), stderr);
+}
+
+/// Of a file with a secret; "": there is none.
+void warn_if_public(const ServeOptions& options, const std::string& file) {
+  struct stat found = {};
+  if (file.empty() || stat(file.c_str(), &found) != 0 || (found.st_mode & S_IROTH) == 0) return;
+  say(options, fmt::format("warning: everybody on this machine may read {} (mode {:04o}): chmod "
+                           "o-rwx {}",
+                           file, found.st_mode & 07777, file));
+}
+
 /// Keys of --api-key and CARDLOOM_API_KEYS, and of --api-key-file.
 std::unique_ptr<http::ApiKeys> read_keys(const ServeOptions& options) {
   std::string text;
   for (const std::string& key : options.api_keys) text += key + "\n";
   if (const char* environment = std::getenv("CARDLOOM_API_KEYS")) text += environment;
-  return unwrap(http::ApiKeys::load(options.api_key_file, text), kExitUsage);
+  auto keys = unwrap(http::ApiKeys::load(options.api_key_file, text), kExitUsage);
+  warn_if_public(options, options.api_key_file);
+  return keys;
 }
 
 /// Whoever can reach the port can use the model: so without keys only this machine may.
@@ -86,6 +102,7 @@ server::PictureSourceOptions picture_options(const ServeOptions& options) {
 json::object settings_of(const ServeOptions& options) {
   return {{"max_running", options.max_running},
           {"kv_tokens", options.kv_tokens},
+          {"picture_cache_bytes", options.picture_cache_bytes},
           {"io_threads", options.io_threads},
           {"task_threads", options.task_threads},
           {"speculate", options.speculate},
@@ -137,15 +154,15 @@ void check_options(const ServeOptions& options) {
   check_range("--max-connections", options.max_connections, 1, 1'000'000);
   check_range("--max-running", options.max_running, 1, 4096);
   check_range("--max-queue", options.max_queue, 1, 1'000'000);
-  check_range("--max-pending-images", options.max_pending_images, options.limits.max_images, 65536);
+  check_range("--max-pending-images", options.max_pending_images, 0, 65536);
   check_range("--max-per-key", options.max_per_key, 0, 1'000'000);
   check_range("--kv-tokens", options.kv_tokens, 0, std::int64_t{1} << 32);
+  check_range("--picture-cache-bytes", options.picture_cache_bytes, 0, std::int64_t{1} << 40);
   check_range("--max-body-bytes", options.max_body_bytes, 1024, std::int64_t{1} << 32);
   check_range("--max-header-bytes", options.max_header_bytes, 1024, 1 << 20);
   check_range("--max-headers", options.max_headers, 8, 1000);
   check_range("--max-messages", options.limits.max_messages, 1, 1'000'000);
-  check_range("--max-pending-bytes", options.max_pending_bytes, options.max_body_bytes + (64 << 10),
-              std::int64_t{1} << 40);
+  check_range("--max-pending-bytes", options.max_pending_bytes, 1024, std::int64_t{1} << 40);
   check_range("--max-images", options.limits.max_images, 0, 1024);
   check_range("--max-image-bytes", options.limits.max_image_bytes, 1024, std::int64_t{1} << 31);
   check_range("--max-total-pixels", options.max_total_pixels, 1, std::int64_t{1} << 40);
@@ -165,6 +182,35 @@ void check_options(const ServeOptions& options) {
   if (options.speculate != "off" && options.speculate != "ngram") {
     fail_usage(fmt::format("--speculate is \"{}\", but must be off or ngram", options.speculate),
                "how tokens are guessed ahead; the answers are the same", "--speculate ngram");
+  }
+}
+
+/// What all requests together may have must be enough for one that has the most.
+void check_together(const ServeOptions& options) {
+  if (options.max_pending_images < options.limits.max_images) {
+    fail_usage(fmt::format("--max-pending-images is {}, but one request may have {}",
+                           options.max_pending_images, options.limits.max_images),
+               fmt::format("--max-images is {}", options.limits.max_images),
+               fmt::format("--max-pending-images {}, or a smaller --max-images",
+                           options.limits.max_images));
+  }
+  constexpr std::int64_t kBesideBody = 64 << 10;
+  const std::int64_t least = options.max_body_bytes + kBesideBody;
+  if (options.max_pending_bytes < least) {
+    fail_usage(fmt::format("--max-pending-bytes is {}, but one request may have {}",
+                           options.max_pending_bytes, options.max_body_bytes),
+               fmt::format("--max-body-bytes is {}, and {} more are needed beside a body",
+                           options.max_body_bytes, kBesideBody),
+               fmt::format("--max-pending-bytes {}, or a smaller --max-body-bytes", least));
+  }
+}
+
+/// A name with a scheme or a path would never be that of a host.
+void check_hosts(const char* option, const std::vector<std::string>& hosts) {
+  for (const std::string& host : hosts) {
+    if (!host.empty() && host.find_first_of("/@ \t") == std::string::npos) continue;
+    fail_usage(fmt::format("{} is \"{}\", but must be a host's name or address", option, host),
+               "without https:// and without a path", fmt::format("{} example.com", option));
   }
 }
 
@@ -189,10 +235,6 @@ std::string address_text(const ServeOptions& options, const server::ApiServer& s
   const bool is_v6 = options.host.find(':') != std::string::npos;
   return fmt::format("http{}://{}{}{}:{}", options.tls_certificate.empty() ? "" : "s",
                      is_v6 ? "[" : "", options.host, is_v6 ? "]" : "", server.port());
-}
-
-void say(const ServeOptions& options, const std::string& text) {
-  if (!options.common.quiet) std::fputs((text + "\n").c_str(), stderr);
 }
 
 /// One token through everything, so that the first client does not wait for scratch memory.
@@ -228,6 +270,7 @@ struct Serving {
   LoadedEngine loaded;
   std::unique_ptr<EngineLoop> loop;
   server::MemoryTable memory;
+  RankLimits limits;
 };
 
 server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& checkpoint,
@@ -247,7 +290,9 @@ server::ServedModel serve_model(const ServeOptions& options, const Checkpoint& c
                  .isa = loaded.instruction_path,
                  .dtype = std::string(to_string(loaded.dtype)),
                  .weights = formats_text(loaded.weights),
-                 .kv_cache = std::string(kv_cache_name(loaded.kv_cache))};
+                 .kv_cache = std::string(kv_cache_name(loaded.kv_cache)),
+                 .block_size = serving.limits.block_size,
+                 .num_picture_slots = serving.limits.num_picture_slots};
   model.fingerprint =
       fmt::format("{}-{}-{}", model.cards.isa, model.cards.weights, model.cards.kv_cache);
   model.memory = serving.memory;
@@ -266,6 +311,7 @@ std::int64_t context_of(const ServeOptions& options, const Checkpoint& checkpoin
 /// Before anything is loaded: one whole context must fit, or a long request could never end.
 void require_whole_context(const ServeOptions& options, const Checkpoint& checkpoint) {
   const std::int64_t context = context_of(options, checkpoint);
+  check_context(context, checkpoint.config());
   if (options.kv_tokens == 0 || options.kv_tokens >= context) return;
   fail_usage(fmt::format("--kv-tokens is {}, but a context has {}", options.kv_tokens, context),
              "one sequence must be able to have a whole context",
@@ -278,6 +324,7 @@ EngineNeeds needs_of(const ServeOptions& options, const Checkpoint& checkpoint) 
   const std::int64_t context = context_of(options, checkpoint);
   needs.context_tokens = context;
   needs.kv_tokens = options.kv_tokens > 0 ? options.kv_tokens : kDefaultContexts * context;
+  needs.picture_bytes = options.picture_cache_bytes;
   needs.speculate_ngram = options.speculate == "ngram" ? kSpeculatedTokens : 0;
   needs.max_logits_rows = options.max_running * (1 + needs.speculate_ngram);
   needs.vision_layers_per_step = kVisionLayersPerStep;
@@ -290,6 +337,7 @@ void load_model(const ServeOptions& options, const Checkpoint& checkpoint, Servi
   EngineNeeds needs = needs_of(options, checkpoint);
   const RunPlan plan = require_memory(checkpoint.config(), options.common, needs);
   serving.memory = serve_memory(plan, options, checkpoint.config());
+  serving.limits = plan.limits;
   say_memory(options, serving.memory);
   needs.on_load = [&server = *serving.server](std::int64_t done, std::int64_t total) {
     server.set_loaded(static_cast<double>(done) /
@@ -353,6 +401,9 @@ void drain(const ServeOptions& options, Serving& serving, ServeSignals& signals)
 
 int run_serve(const ServeOptions& options) {
   check_options(options);
+  check_together(options);
+  check_hosts("--allowed-host", options.allowed_hosts);
+  check_hosts("--image-host", options.image_hosts);
   std::unique_ptr<http::ApiKeys> keys = read_keys(options);
   refuse_open_door(options, *keys);
   const Checkpoint checkpoint = open_checkpoint(options.common.model);
@@ -372,6 +423,7 @@ int run_serve(const ServeOptions& options) {
     serving.decoders = unwrap(server::PictureWorkers::start(std::move(workers)), kExitFailed);
   }
   serving.server = listen(options, id, std::move(keys));
+  warn_if_public(options, options.tls_key);
   const std::string address = address_text(options, *serving.server);
   say(options, fmt::format("listening on {}; loading {}", address, id));
   {
@@ -380,7 +432,8 @@ int run_serve(const ServeOptions& options) {
   }
   std::fputs(fmt::format("ready on {}\n", address).c_str(), stderr);
   say(options, fmt::format("{}: {}", id, serving.loaded.describe()));
-  say(options, fmt::format("resident now: {}, plan {}", binary_bytes(server::resident_bytes()),
+  say(options, fmt::format("resident now: {}, plan {}",
+                           binary_bytes(server::process_memory().resident_bytes),
                            binary_bytes(serving.memory.reserved_bytes())));
   if (options.common.json) print_json({{"memory", server::memory_json(serving.memory)}});
   for (;;) {

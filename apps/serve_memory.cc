@@ -66,7 +66,7 @@ server::MemoryTable serve_memory(const RunPlan& plan, const ServeOptions& option
   table.reserved.push_back({.kind = "program",
                             .text = "program, tokenizer",
                             .cards = {},
-                            .shared = server::resident_bytes()});
+                            .shared = server::process_memory().resident_bytes});
   const auto add = [&](const char* kind, std::string text, std::int64_t bytes) {
     table.requests.push_back({.kind = kind, .text = std::move(text), .cards = {}, .shared = bytes});
   };

@@ -72,13 +72,14 @@ std::string file_of(const std::string& reference) {
   return reference;
 }
 
-void check_context(std::int64_t context, std::int64_t max_positions) {
-  if (context <= max_positions) return;
-  fail_usage(fmt::format("--context is {}, but the model has {} positions", context, max_positions),
-             "its config.json says so (seq_length)", fmt::format("--context {}", max_positions));
-}
-
 }  // namespace
+
+void check_context(std::int64_t context, const glm4v::Glm4vConfig& config) {
+  if (context <= config.max_positions) return;
+  fail_usage(
+      fmt::format("--context is {}, but the model has {} positions", context, config.max_positions),
+      "its config.json says so (seq_length)", fmt::format("--context {}", config.max_positions));
+}
 
 ChatStyle Checkpoint::style() const {
   return config().vision ? ChatStyle::kGlm4v : ChatStyle::kGlm4;
@@ -111,7 +112,11 @@ LoadedModelDirectory open_directory(const std::string& path) {
                              "MODEL is a Hugging Face checkpoint: a folder with config.json",
                              "give the folder's path, such as demo/glm-4v-nano"));
   }
-  return unwrap(open_model(path), kExitBadModel);
+  Result<LoadedModelDirectory> opened = open_model(path);
+  if (opened) return *std::move(opened);
+  Error error = std::move(opened).error();
+  if (error.remedy.empty()) error.remedy = "take the checkpoint's files as they are published";
+  throw Failure(kExitBadModel, std::move(error));
 }
 
 Checkpoint open_checkpoint(const std::string& path) {
@@ -124,7 +129,9 @@ Checkpoint open_checkpoint(const std::string& path) {
 void check_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high,
                  Location at) {
   if (value >= low && value <= high) return;
-  fail_usage(fmt::format("{} is {}, but must be {} to {}", name, value, low, high), {},
+  const std::string range =
+      high == INT64_MAX ? fmt::format("{} or more", low) : fmt::format("{} to {}", low, high);
+  fail_usage(fmt::format("{} is {}, but must be {}", name, value, range), {},
              fmt::format("{} {}", name, value < low ? low : high), at);
 }
 
@@ -137,7 +144,7 @@ void check_common(const CommonOptions& options) {
   check_range("--threads", options.threads, 0, 1024);
   check_range("--context", options.context, 0, INT64_MAX);
   check_range("--chunk", options.chunk, 1, 65536);
-  check_range("--max-image-pixels", options.max_image_pixels, 1, INT64_MAX);
+  check_range("--max-image-pixels", options.max_image_pixels, 1, std::int64_t{1} << 40);
   static_cast<void>(chosen_isa(options));
   if (options.dtype != "bf16" && options.dtype != "f32") {
     fail_usage(fmt::format("--dtype is \"{}\", but must be bf16 or f32", options.dtype),
@@ -281,6 +288,7 @@ EngineOptions engine_options(const CommonOptions& options, const EngineNeeds& ne
   engine.kv_cache = kv_cache_of(options);
   engine.max_logits_rows = needs.max_logits_rows;
   engine.kv_tokens = needs.kv_tokens;
+  engine.picture_bytes = needs.picture_bytes;
   engine.speculate_ngram = needs.speculate_ngram;
   engine.vision_layers_per_step = static_cast<int>(needs.vision_layers_per_step);
   engine.vision_cut = vision_cut_of(options);
@@ -312,7 +320,7 @@ static void reserve_cards(CardGroup& cards, const RunPlan& plan) {
 LoadedEngine load_engine(const Checkpoint& checkpoint, const CommonOptions& options,
                          const EngineNeeds& needs) {
   const RunPlan plan = require_memory(checkpoint.config(), options, needs);
-  check_context(context_of(options, needs, checkpoint.config()), checkpoint.config().max_positions);
+  check_context(context_of(options, needs, checkpoint.config()), checkpoint.config());
 
   LoadedEngine loaded;
   PlacedCards placed = unwrap(make_cards({.num_cards = static_cast<int>(options.tp),

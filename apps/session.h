@@ -37,6 +37,8 @@ void check_common(const CommonOptions& options);
 /// The same for one option: "--chunk is 0, but must be 1 to 65536".
 void check_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high,
                  Location at = Location::current());
+/// Throws Failure(kExitUsage) if the model has fewer positions than --context.
+void check_context(std::int64_t context, const glm4v::Glm4vConfig& config);
 /// The instruction path that --isa or CARDLOOM_ISA names, or the fastest. Throws
 /// Failure(kExitUsage) if there is no such path, kExitDevice if this machine lacks it.
 [[nodiscard]] std::string chosen_isa(const CommonOptions& options);
@@ -94,7 +96,8 @@ struct EngineNeeds {
   std::int64_t context_tokens = 0;  ///< of a sequence; 0: as the options say
   std::int64_t max_sequences = 1;   ///< at once, each with a whole context
   bool fingerprints = false;
-  std::int64_t kv_tokens = 0;  ///< rows of the KV cache; 0: a whole context for each sequence
+  std::int64_t kv_tokens = 0;      ///< rows of the KV cache; 0: a whole context for each sequence
+  std::int64_t picture_bytes = 0;  ///< of encoded pictures on a card; 0: as the KV cache can show
   std::int64_t speculate_ngram = 0;
   std::int64_t vision_layers_per_step = 0;  ///< 0: all
   bool populate = false;                    ///< take all memory at once, as a server should

@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "apps/failure.h"
 #include "cardloom/base/ascii.h"
@@ -155,6 +156,21 @@ std::string nearest(const std::string& typed, const std::vector<std::string>& na
     }
   }
   return best;
+}
+
+std::optional<std::int64_t> parse_scaled(std::string_view text) {
+  static constexpr std::pair<char, std::int64_t> kUnits[] = {{'k', 1000},          {'m', 1'000'000},
+                                                             {'g', 1'000'000'000}, {'K', 1 << 10},
+                                                             {'M', 1 << 20},       {'G', 1 << 30}};
+  std::int64_t unit = 1;
+  for (const auto& [letter, size] : kUnits) {
+    if (!text.empty() && text.back() == letter) unit = size;
+  }
+  if (unit > 1) text.remove_suffix(1);
+  const std::optional<std::int64_t> number = parse_number<std::int64_t>(text);
+  std::int64_t scaled = 0;
+  if (!number || __builtin_mul_overflow(*number, unit, &scaled)) return std::nullopt;
+  return scaled;
 }
 
 std::string joined(const std::vector<std::string>& words, std::string_view between) {

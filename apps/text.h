@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,10 @@ void print_json(const json::value& value);
 
 /// The nearest of `names` if it is near enough to be what was meant; else "".
 [[nodiscard]] std::string nearest(const std::string& typed, const std::vector<std::string>& names);
+
+/// "262144", "256K" (of 1024), "32k" (of 1000); likewise M and m, G and g. Nothing if it is none of
+/// these or does not fit.
+[[nodiscard]] std::optional<std::int64_t> parse_scaled(std::string_view text);
 
 /// "a, b, c".
 [[nodiscard]] std::string joined(const std::vector<std::string>& words,

@@ -48,6 +48,21 @@ TEST(Failures, AreThreeLinesWhateverTheyHold) {
   EXPECT_NE(told.find("\n  try: get the file again"), std::string::npos);
 }
 
+TEST(ScaledNumbers, AreReadAsPeopleWriteThem) {
+  EXPECT_EQ(parse_scaled("010"), 10);
+  EXPECT_EQ(parse_scaled("-3"), -3);
+  EXPECT_EQ(parse_scaled("32k"), 32'000);
+  EXPECT_EQ(parse_scaled("32K"), 32'768);
+  EXPECT_EQ(parse_scaled("64M"), 64 << 20);
+  EXPECT_EQ(parse_scaled("2m"), 2'000'000);
+  EXPECT_EQ(parse_scaled("3G"), std::int64_t{3} << 30);
+  EXPECT_EQ(parse_scaled("3g"), 3'000'000'000);
+  for (const char* text : {"", "k", "M", "1.5k", "0x10", "1 k", " 1", "+1", "1kk", "1T",
+                           "9223372036854775808", "9007199254740992K"}) {
+    EXPECT_EQ(parse_scaled(text), std::nullopt) << text;
+  }
+}
+
 TEST(Failures, AreNotAsLongAsTheInput) {
   const std::string told = three_lines(make_error(ErrorCode::kNotFound, std::string(1 << 20, 'x')));
   EXPECT_LT(told.size(), 3000U);

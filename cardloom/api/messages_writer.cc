@@ -3,6 +3,7 @@
 
 #include "cardloom/api/api.h"
 #include "cardloom/api/json_writer.h"
+#include "cardloom/api/openai_reply.h"
 
 namespace cardloom::api {
 namespace {
@@ -78,13 +79,14 @@ class MessagesWriter final : public ReplyWriter {
     return close_block();
   }
 
-  std::string end(const Usage& usage, const ReplyTimings& /*timings*/) override {
+  std::string end(const Usage& usage, const ReplyTimings& timings) override {
     std::string bytes = start(usage);
     bytes += typed_event("message_delta", [&](JsonWriter& json) {
       json.key("delta").begin_object();
       write_stop(json, end_, stop_sequence_);
       json.end_object();
       write_usage(json, usage);
+      append_timings(json.key("timings"), timings);
     });
     return bytes + event("message_stop");
   }
@@ -96,10 +98,12 @@ class MessagesWriter final : public ReplyWriter {
   }
 
   std::string body(const std::vector<ReplyChoice>& choices, const Usage& usage,
-                   const ReplyTimings& /*timings*/) override {
+                   const ReplyTimings& timings) override {
     std::string bytes;
     JsonWriter json(bytes);
     write_message(json, choices.empty() ? nullptr : &choices.front(), usage);
+    append_timings(json.key("timings"), timings);
+    json.end_object();
     return bytes;
   }
 
@@ -123,7 +127,7 @@ class MessagesWriter final : public ReplyWriter {
     }
   }
 
-  /// `choice` null: one that has only begun.
+  /// `choice` null: one that has only begun. The object stays open.
   void write_message(JsonWriter& json, const ReplyChoice* choice, const Usage& usage) const {
     json.begin_object().field("id", "msg_" + identity_.id_suffix).field("type", "message");
     json.field("role", "assistant").field("model", identity_.model).key("content").begin_list();
@@ -135,7 +139,6 @@ class MessagesWriter final : public ReplyWriter {
       json.null_field("stop_reason").null_field("stop_sequence");
     }
     write_usage(json, usage);
-    json.end_object();
   }
 
   std::string start(const Usage& usage) {
@@ -143,6 +146,7 @@ class MessagesWriter final : public ReplyWriter {
     return typed_event("message_start", [&](JsonWriter& json) {
       json.key("message");
       write_message(json, nullptr, usage);
+      json.end_object();
     });
   }
 

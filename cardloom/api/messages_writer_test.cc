@@ -60,14 +60,26 @@ std::string stop_event(int index) {
          std::to_string(index) + "}\n\n";
 }
 
+/// What pictures, the queue and the model took; a client of Anthropic's passes it over.
+ReplyTimings timings() {
+  ReplyTimings timings;
+  timings.queue_ms = 1.5;
+  timings.image_encode_ms = 4;
+  return timings;
+}
+constexpr std::string_view kTimings =
+    R"(,"timings":{"queue_ms":1.5,"image_fetch_ms":0,"image_decode_ms":0,)"
+    R"("image_preprocess_ms":0,"image_encode_ms":4,"prefill_ms":0,"first_token_ms":0,)"
+    R"("decode_ms":0,"tokens_per_second":0}})";
+
 std::string end_events(std::string_view delta, int output_tokens) {
   return "event: message_delta\n"
          R"(data: {"type":"message_delta","delta":)" +
          std::string(delta) +
          R"(,"usage":{"input_tokens":4,"cache_creation_input_tokens":0,)"
          R"("cache_read_input_tokens":16,"output_tokens":)" +
-         std::to_string(output_tokens) +
-         "}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+         std::to_string(output_tokens) + "}" + std::string(kTimings) +
+         "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 }
 
 TEST(MessagesWriterTest, StreamsText) {
@@ -79,7 +91,7 @@ TEST(MessagesWriterTest, StreamsText) {
   EXPECT_EQ(writer->delta({}, usage_of(2)), "");
   EXPECT_EQ(writer->delta(text_delta("y\n"), usage_of(2)), text_event(0, "y\\n"));
   EXPECT_EQ(writer->end_choice(0, ReplyEnd::kStop, ""), stop_event(0));
-  EXPECT_EQ(writer->end(usage_of(3), {}),
+  EXPECT_EQ(writer->end(usage_of(3), timings()),
             end_events(R"({"stop_reason":"end_turn","stop_sequence":null})", 3));
 }
 
@@ -117,7 +129,7 @@ TEST(MessagesWriterTest, StreamsTextAndCalls) {
                 R"({"type":"tool_use","id":"toolu_Y","name":"put","input":{}}})"
                 "\n\n");
   EXPECT_EQ(writer->end_choice(0, ReplyEnd::kToolCalls, ""), stop_event(3));
-  EXPECT_EQ(writer->end(usage_of(4), {}),
+  EXPECT_EQ(writer->end(usage_of(4), timings()),
             end_events(R"({"stop_reason":"tool_use","stop_sequence":null})", 4));
 }
 
@@ -126,7 +138,7 @@ TEST(MessagesWriterTest, EndsAnEmptyReply) {
   static_cast<void>(writer->begin());
   EXPECT_EQ(writer->end_choice(0, ReplyEnd::kLength, ""), "");
   EXPECT_EQ(
-      writer->end(usage_of(1), {}),
+      writer->end(usage_of(1), timings()),
       std::string(kStart) + end_events(R"({"stop_reason":"max_tokens","stop_sequence":null})", 1));
 }
 
@@ -134,7 +146,7 @@ TEST(MessagesWriterTest, NamesTheStopSequence) {
   const auto writer = make_writer();
   static_cast<void>(writer->delta(text_delta("x"), usage_of(1)));
   static_cast<void>(writer->end_choice(0, ReplyEnd::kStop, "END"));
-  EXPECT_EQ(writer->end(usage_of(2), {}),
+  EXPECT_EQ(writer->end(usage_of(2), timings()),
             end_events(R"({"stop_reason":"stop_sequence","stop_sequence":"END"})", 2));
 }
 
@@ -155,7 +167,7 @@ TEST(MessagesWriterTest, WritesAWholeMessage) {
   choice.text = "Let me \"see\".";
   choice.tool_calls = {{"call_X", "get", R"({"n": 1.50})"}, {"call_Y", "put", R"({"n": )"}};
   choice.end = ReplyEnd::kToolCalls;
-  const std::string body = make_writer()->body({choice}, usage_of(7), {});
+  const std::string body = make_writer()->body({choice}, usage_of(7), timings());
   EXPECT_EQ(body,
             R"({"id":"msg_abc","type":"message","role":"assistant","model":"glm","content":[)"
             R"({"type":"text","text":"Let me \"see\"."},)"
@@ -163,7 +175,8 @@ TEST(MessagesWriterTest, WritesAWholeMessage) {
             R"({"type":"tool_use","id":"toolu_Y","name":"put",)"
             R"("input":{"unparsed_arguments":"{\"n\": "}}],)"
             R"("stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":4,)"
-            R"("cache_creation_input_tokens":0,"cache_read_input_tokens":16,"output_tokens":7}})");
+            R"("cache_creation_input_tokens":0,"cache_read_input_tokens":16,"output_tokens":7})" +
+                std::string(kTimings));
   boost::system::error_code failure;
   static_cast<void>(boost::json::parse(body, failure));
   EXPECT_FALSE(failure);

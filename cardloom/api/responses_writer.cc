@@ -37,6 +37,10 @@ std::string echo(const json::object& given) {
   json.begin_object();
   for (const EchoedField& field : kEchoedFields) {
     const json::value* value = given.if_contains(field.name);
+    if (value != nullptr && value->is_double()) {  // Boost.JSON would say 1E0
+      json.field(field.name, value->get_double());
+      continue;
+    }
     json.key(field.name)
         .raw(value == nullptr ? std::string(field.json) : boost::json::serialize(*value));
   }
@@ -198,6 +202,7 @@ class ResponsesWriter final : public ReplyWriter {
       json.null_field("incomplete_details");
     }
     write_usage(json, usage);
+    append_timings(json.key("timings"), timings);
     json.end_object();
   }
 

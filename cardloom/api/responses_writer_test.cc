@@ -155,7 +155,10 @@ TEST(ResponsesWriterTest, WordsTheResponseObject) {
                 R"(,"completed_at":1700000003,"incomplete_details":null,"usage":{)"
                 R"("input_tokens":20,"input_tokens_details":{"cached_tokens":16,)"
                 R"("image_tokens":12},"output_tokens":5,)"
-                R"("output_tokens_details":{"reasoning_tokens":0},"total_tokens":25}}})");
+                R"("output_tokens_details":{"reasoning_tokens":0},"total_tokens":25},)"
+                R"("timings":{"queue_ms":0,"image_fetch_ms":0,"image_decode_ms":0,)"
+                R"("image_preprocess_ms":0,"image_encode_ms":0,"prefill_ms":0,)"
+                R"("first_token_ms":1500,"decode_ms":1600,"tokens_per_second":0}}})");
 }
 
 TEST(ResponsesWriterTest, StreamsCalls) {
@@ -293,8 +296,9 @@ TEST(ResponsesWriterTest, WritesAWholeResponse) {
   choice.logprobs.push_back(token("Hm", -1));
   choice.tool_calls = {{"call_X", "get", R"({"a": 1})"}};
   choice.end = ReplyEnd::kToolCalls;
-  const json::value body =
-      boost::json::parse(make_writer(request)->body({choice}, some_usage(), some_timings()));
+  const std::string text = make_writer(request)->body({choice}, some_usage(), some_timings());
+  EXPECT_NE(text.find(R"("temperature":0.5,)"), std::string::npos) << text;
+  const json::value body = boost::json::parse(text);
   EXPECT_EQ(body.at("status").as_string(), "completed");
   EXPECT_EQ(body.at("completed_at").as_int64(), 1700000003);
   EXPECT_EQ(body.at("instructions").as_string(), "Be brief.");
@@ -302,6 +306,8 @@ TEST(ResponsesWriterTest, WritesAWholeResponse) {
   EXPECT_EQ(body.at("temperature").as_double(), 0.5);
   EXPECT_FALSE(body.at("store").as_bool());
   EXPECT_EQ(body.at("usage").at("total_tokens").as_int64(), 25);
+  EXPECT_EQ(body.at("timings").at("first_token_ms").to_number<double>(), 1500);
+  EXPECT_EQ(body.at("timings").at("image_encode_ms").to_number<double>(), 0);
   const json::array& output = body.at("output").as_array();
   ASSERT_EQ(output.size(), 2U);
   EXPECT_EQ(output[0].at("content").at(0).at("text").as_string(), "Hm");

@@ -122,10 +122,12 @@ EngineStats EngineCore::stats() const {
   EngineStats stats;
   stats.running = scheduler_.num_running();
   stats.waiting = scheduler_.num_waiting();
+  stats.waiting_for_place = scheduler_.num_waiting_for_place();
   stats.kv_blocks = blocks.num_blocks();
   stats.kv_blocks_used = blocks.num_used();
   stats.kv_blocks_cached = blocks.num_idle();
   stats.steps = last_step_;
+  stats.step_rows = step_rows_;
   stats.step_seconds = std::chrono::duration<double>(step_time_).count();
   stats.prompt_tokens = prompt_tokens_;
   stats.generated_tokens = generated_tokens_;
@@ -134,6 +136,7 @@ EngineStats EngineCore::stats() const {
   stats.picture_queries = counts.picture_queries;
   stats.picture_hits = counts.picture_hits;
   stats.preemptions = counts.preemptions;
+  stats.corrupted = corrupted_;
   stats.speculated = speculated_;
   stats.accepted = accepted_;
   return stats;
@@ -255,6 +258,7 @@ StepReport EngineCore::end_step() {
   StepReport report{.step_id = last_step_};
   if (step.encodes) report.pictures = static_cast<std::int64_t>(encoding_.pictures.size());
   for (const ScheduledRows& rows : step.rows) report.rows += rows.num_rows;
+  if (!step.encodes) step_rows_.observe(report.rows);
   const std::vector<std::uint64_t> ids = sequences_of(step);
   if (result.error) {
     for (const std::uint64_t id : ids) fail(id, *result.error, report.events);
@@ -400,6 +404,7 @@ SequenceEvent EngineCore::choose_token(Sequence& sequence, StepResult& result,
   } catch (const std::exception& failure) {
     event.finish = FinishReason::kError;
     event.error = error_of(failure);
+    corrupted_ += event.error.code == ErrorCode::kDataLoss ? 1 : 0;
   }
   return event;
 }

@@ -83,6 +83,8 @@ class EngineCore {
   Clock::duration step_time_{};  ///< of all steps so far
   std::uint64_t prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
+  StepRows step_rows_;
+  std::uint64_t corrupted_ = 0;
   std::uint64_t speculated_ = 0;
   std::uint64_t accepted_ = 0;
   std::map<std::uint64_t, std::unique_ptr<Sequence>> ended_;  ///< since the last admit()

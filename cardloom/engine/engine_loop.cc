@@ -39,6 +39,12 @@ LoopEvent failed(std::uint64_t sequence_id, const Error& error) {
 
 }  // namespace
 
+void StepRows::observe(std::int64_t num_rows) {
+  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), num_rows);
+  ++counts[static_cast<std::size_t>(bound - kBounds.begin())];
+  sum += static_cast<std::uint64_t>(num_rows);
+}
+
 class EngineLoop::Impl {
  public:
   Impl(std::unique_ptr<Engine> engine, std::int64_t max_waiting)
@@ -178,7 +184,9 @@ void EngineLoop::Impl::observe(StepObserver observer) {
 EngineStats EngineLoop::Impl::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
-  stats.waiting += static_cast<std::int64_t>(submitted_.size());
+  const auto num_new = static_cast<std::int64_t>(submitted_.size());
+  stats.waiting += num_new;
+  stats.waiting_for_step += num_new;
   return stats;
 }
 
@@ -216,6 +224,7 @@ bool EngineLoop::Impl::take_commands() {
     cancelled.swap(cancelled_);
     for (const Submission& each : submitted) listeners_[each.sequence->id()] = each.listener;
     stats_.waiting += static_cast<std::int64_t>(submitted.size());
+    stats_.waiting_for_step += static_cast<std::int64_t>(submitted.size());
     is_busy_ = true;
   }
   for (Submission& each : submitted) {
@@ -279,6 +288,7 @@ void EngineLoop::Impl::publish() {
   if (failure_) {
     lost_ = failure_;
     stats_.running = stats_.waiting = stats_.kv_blocks_used = 0;
+    stats_.waiting_for_step = stats_.waiting_for_place = 0;
     return;
   }
   stats_ = engine_->stats();

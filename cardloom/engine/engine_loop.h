@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,14 +31,27 @@ class LoopListener {
   virtual void on_step(std::span<const LoopEvent> events) = 0;
 };
 
+/// How many rows steps had, as a histogram of Prometheus counts; the bounds are vLLM's.
+struct StepRows {
+  static constexpr std::array<std::int64_t, 13> kBounds = {1,   8,    16,   32,   64,   128,  256,
+                                                           512, 1024, 2048, 4096, 8192, 16384};
+  std::array<std::uint64_t, kBounds.size() + 1> counts{};  ///< [i]: steps <= kBounds[i] rows only
+  std::uint64_t sum = 0;
+
+  void observe(std::int64_t num_rows);
+};
+
 /// Counters since the start and gauges of this moment; what /metrics shows.
 struct EngineStats {
   std::int64_t running = 0;  ///< sequences with blocks
   std::int64_t waiting = 0;
-  std::int64_t kv_blocks = 0;         ///< in all
-  std::int64_t kv_blocks_used = 0;    ///< by running sequences
-  std::int64_t kv_blocks_cached = 0;  ///< kept for their contents only; free for the asking
+  std::int64_t waiting_for_step = 0;   ///< of these: have come since the last step began
+  std::int64_t waiting_for_place = 0;  ///< of these: as many run as may; the rest lacks blocks
+  std::int64_t kv_blocks = 0;          ///< in all
+  std::int64_t kv_blocks_used = 0;     ///< by running sequences
+  std::int64_t kv_blocks_cached = 0;   ///< kept for their contents only; free for the asking
   std::uint64_t steps = 0;
+  StepRows step_rows;       ///< of steps that encode no pictures
   double step_seconds = 0;  ///< of all steps, from their plan to the ranks' result
   std::uint64_t prompt_tokens = 0;
   std::uint64_t generated_tokens = 0;
@@ -46,6 +60,7 @@ struct EngineStats {
   std::uint64_t picture_queries = 0;
   std::uint64_t picture_hits = 0;
   std::uint64_t preemptions = 0;
+  std::uint64_t corrupted = 0;   ///< sequences that ended because no logit was a number
   std::uint64_t speculated = 0;  ///< tokens proposed by look-up
   std::uint64_t accepted = 0;    ///< of these
 };

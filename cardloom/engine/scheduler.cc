@@ -256,6 +256,7 @@ void Scheduler::admit() {
       break;
     }
   }
+  lacks_places_ = num_running() >= limits_.max_sequences;
 }
 
 // --- Steps ---

@@ -101,6 +101,10 @@ class Scheduler {
   [[nodiscard]] std::int64_t num_waiting() const {
     return static_cast<std::int64_t>(sequences_.size() - running_.size());
   }
+  /// Of those that wait, who does so because as many run as may; the others lack blocks or slots.
+  [[nodiscard]] std::int64_t num_waiting_for_place() const {
+    return lacks_places_ ? num_waiting() : 0;
+  }
   [[nodiscard]] const BlockCache& blocks() const { return blocks_; }
   [[nodiscard]] const PictureSlots& slots() const { return slots_; }
   [[nodiscard]] const SchedulerCounts& counts() const { return counts_; }
@@ -135,6 +139,7 @@ class Scheduler {
   std::vector<Sequence*> running_;
   std::map<std::uint64_t, Sequence*> waiting_[kNumClasses];  ///< by the class they came with
   std::uint64_t now_ = 0;                                    ///< calls of admit()
+  bool lacks_places_ = false;  ///< whether the last admit() ended because as many run as may
   SchedulerCounts counts_;
 };
 

@@ -260,12 +260,32 @@ TEST(Scheduler, WithAgeALowerClassHoldsItsPlace) {
   EXPECT_EQ(harness.step().front().sequence_id, 1U);
 }
 
+TEST(Scheduler, TellsWhoLacksAPlace) {
+  SchedulerLimits one = limits();
+  one.max_sequences = 1;
+  Harness harness(one);
+  harness.add(request(4, 100));
+  harness.step();
+  EXPECT_EQ(harness.scheduler.num_waiting_for_place(), 0);
+  harness.add(request(4, 200));
+  harness.add(request(4, 300));
+  harness.step();
+  EXPECT_EQ(harness.scheduler.num_waiting(), 2);
+  EXPECT_EQ(harness.scheduler.num_waiting_for_place(), 2);
+  harness.scheduler.remove(1);  // a place is free, but that is what they have waited for
+  EXPECT_EQ(harness.scheduler.num_waiting_for_place(), 2);
+  harness.step();
+  EXPECT_EQ(harness.scheduler.num_waiting_for_place(), 1);
+}
+
 TEST(Scheduler, NobodyOvertakesTheFirstInOrder) {
   Harness harness(limits(10));
   harness.add(request(20, 100));
   harness.add(request(30, 200));  // 8 blocks of the 5 that are left
   harness.add(request(4, 300));
   EXPECT_EQ(harness.step().size(), 1U);
+  EXPECT_EQ(harness.scheduler.num_waiting(), 2);
+  EXPECT_EQ(harness.scheduler.num_waiting_for_place(), 0);  // blocks are short
   EXPECT_EQ(harness.step().size(), 1U);
   harness.scheduler.remove(1);
   EXPECT_EQ(harness.step(), (Rows{{2, 0, 30, 1}, {3, 0, 4, 1}}));

@@ -27,9 +27,10 @@ std::array<unsigned char, 32> digest_of(std::string_view key) {
   return digest;
 }
 
-Error bad_key(const std::string& origin, int line, const std::string& rule) {
-  return make_error(ErrorCode::kInvalidArgument, fmt::format("{}, line {}: {}", origin, line, rule),
-                    {}, "make a good key: openssl rand -hex 24");
+Error bad_key(const std::string& place, const std::string& rule,
+              std::string remedy = "make a good key: openssl rand -hex 24") {
+  return make_error(ErrorCode::kInvalidArgument, fmt::format("{}: {}", place, rule), {},
+                    std::move(remedy));
 }
 
 bool starts_with_bearer(std::string_view value) {
@@ -54,22 +55,22 @@ Status ApiKeys::add(std::string_view lines, std::string_view separators, const s
     const std::string_view line = stripped(lines.substr(0, end));
     lines.remove_prefix(std::min(end + 1, lines.size()));
     if (line.empty() || line[0] == '#') continue;
+    const std::string place = fmt::format("{} {}", origin, line_number);
     const std::string_view key = line.substr(0, line.find_first_of(" \t"));
     const std::string_view name = stripped(line.substr(key.size()));
     if (key.size() < kMinKeyBytes || key.size() > kMaxKeyBytes) {
-      return bad_key(origin, line_number,
-                     fmt::format("a key must have {} to {} characters; this one has {}",
-                                 kMinKeyBytes, kMaxKeyBytes, key.size()));
+      return bad_key(place, fmt::format("a key must have {} to {} characters; this one has {}",
+                                        kMinKeyBytes, kMaxKeyBytes, key.size()));
     }
     if (!std::all_of(key.begin(), key.end(), is_visible)) {
-      return bad_key(origin, line_number, "a key must have visible ASCII characters only");
+      return bad_key(place, "a key must have visible ASCII characters only");
     }
     Entry entry = {.digest = digest_of(key), .name = std::string(name)};
     if (name.empty()) entry.name = fmt::format("key-{}", entries.size() + 1);
     for (const Entry& other : entries) {
       if (other.digest == entry.digest) {
-        return bad_key(origin, line_number,
-                       fmt::format("this key was given before, to {}", other.name));
+        return bad_key(place, fmt::format("this key was given before, to {}", other.name),
+                       "leave one of the two out");
       }
     }
     entries.push_back(std::move(entry));
@@ -79,7 +80,8 @@ Status ApiKeys::add(std::string_view lines, std::string_view separators, const s
 
 Result<std::unique_ptr<ApiKeys>> ApiKeys::load(std::string file, std::string text) {
   std::unique_ptr<ApiKeys> keys(new ApiKeys(std::move(file), std::move(text)));
-  const Status added = add(keys->text_, "\n,", "the API keys of the environment", keys->of_text_);
+  const Status added =
+      add(keys->text_, "\n,", "--api-key or CARDLOOM_API_KEYS, key", keys->of_text_);
   OPENSSL_cleanse(keys->text_.data(), keys->text_.size());
   keys->text_.clear();
   if (!added) return added.error();
@@ -92,7 +94,7 @@ Status ApiKeys::reload() {
   if (!file_.empty()) {
     Result<std::string> lines = read_file(file_, kMaxFileBytes);
     if (!lines) return lines.error();
-    const Status added = add(*lines, "\n", file_, *entries);
+    const Status added = add(*lines, "\n", file_ + ", line", *entries);
     OPENSSL_cleanse(lines->data(), lines->size());
     if (!added) return added.error();
     // An emptied file must lock everybody out or be an error, never open the door.

@@ -147,7 +147,7 @@ Result<ListenSocket> listen_unix(const std::string& path) {
     return bad_path(ErrorCode::kInvalidArgument, path,
                     fmt::format("the path must have 1 to {} bytes; it has {}",
                                 sizeof(unix_address->sun_path) - 1, path.size()),
-                    {});
+                    {}, "choose a shorter path, such as one in /run or /tmp");
   }
   unix_address->sun_family = AF_UNIX;
   std::memcpy(unix_address->sun_path, path.c_str(), path.size() + 1);

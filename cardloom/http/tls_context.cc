@@ -45,14 +45,15 @@ Result<std::shared_ptr<boost::asio::ssl::context>> load_tls(const std::string& c
   SSL_CTX_set_options(handle, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_default_passwd_cb(handle, no_password);
   SSL_CTX_set_alpn_select_cb(handle, choose_protocol, nullptr);
-  const std::string make_one = fmt::format(
-      "both must be PEM files; make a pair for tests: openssl req -x509 -newkey rsa:2048 -nodes "
-      "-days 30 -subj /CN=localhost -keyout {} -out {}",
-      key.empty() ? "key.pem" : key, certificate.empty() ? "cert.pem" : certificate);
+  // Not with the names that were given: the command would write over somebody's key.
+  const std::string make_one =
+      "both must be PEM files that belong together; a pair for tests: openssl req -x509 -newkey "
+      "rsa:2048 -nodes -days 30 -subj /CN=localhost -keyout test-key.pem -out test-cert.pem";
   if (certificate.empty() || key.empty()) {
-    return tls_error(fmt::format("TLS needs a certificate and its key; the {} is missing",
-                                 key.empty() ? "key" : "certificate"),
-                     make_one);
+    return make_error(ErrorCode::kInvalidArgument,
+                      fmt::format("TLS needs a certificate and its key; the {} is missing",
+                                  key.empty() ? "key" : "certificate"),
+                      fmt::format("only {} was given", key.empty() ? certificate : key), make_one);
   }
   if (SSL_CTX_use_certificate_chain_file(handle, certificate.c_str()) != 1) {
     return tls_error(fmt::format("cannot read a TLS certificate from {}", certificate), make_one);

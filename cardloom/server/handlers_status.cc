@@ -91,6 +91,9 @@ void Handlers::metrics(ApiServer& server, Call call) {
   sources.version = server.options_.version;
   if (model != nullptr) {
     sources.isa = model->cards.isa;
+    sources.cache = {.block_size = model->cards.block_size,
+                     .kv_cache = model->cards.kv_cache,
+                     .num_picture_slots = model->cards.num_picture_slots};
     sources.memory = &model->memory;
   }
   call.exchange->respond({.status = 200,
@@ -119,6 +122,7 @@ void Handlers::props(ApiServer& server, Call call) {
     props["dtype"] = model.cards.dtype;
     props["weights"] = model.cards.weights;
     props["kv_cache"] = model.cards.kv_cache;
+    props["num_picture_slots"] = model.cards.num_picture_slots;
     props["memory"] = memory_json(model.memory);
   }
   const api::RequestLimits& limits = options.limits;

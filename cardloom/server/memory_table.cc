@@ -37,15 +37,16 @@ json::object memory_json(const MemoryTable& table) {
           {"requests", std::move(requests)},
           {"request_bytes", table.request_bytes()},
           {"picture_process_bytes", table.picture_processes},
-          {"resident_bytes", resident_bytes()}};
+          {"resident_bytes", process_memory().resident_bytes}};
 }
 
-std::int64_t resident_bytes() {
+ProcessMemory process_memory() {
   std::ifstream file("/proc/self/statm");
-  std::int64_t size = 0;
-  std::int64_t resident = 0;
-  file >> size >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
+  std::int64_t num_pages = 0;
+  std::int64_t num_resident = 0;
+  if (!(file >> num_pages >> num_resident)) return {};
+  const std::int64_t page_bytes = sysconf(_SC_PAGESIZE);
+  return {.virtual_bytes = num_pages * page_bytes, .resident_bytes = num_resident * page_bytes};
 }
 
 }  // namespace cardloom::server

@@ -33,7 +33,11 @@ struct MemoryTable {
 /// "reserved_bytes" and "request_bytes", "picture_process_bytes", "resident_bytes": as of now}.
 [[nodiscard]] json::object memory_json(const MemoryTable& table);
 
-/// What this process has in memory now (VmRSS); 0 if the system does not say.
-[[nodiscard]] std::int64_t resident_bytes();
+/// What this process has now; both 0 if the system does not say.
+struct ProcessMemory {
+  std::int64_t virtual_bytes = 0;
+  std::int64_t resident_bytes = 0;  ///< VmRSS
+};
+[[nodiscard]] ProcessMemory process_memory();
 
 }  // namespace cardloom::server

@@ -6,11 +6,10 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
+#include <limits>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -58,22 +57,25 @@ prometheus::Histogram* stage(prometheus::Registry& registry, const char* name, c
 
 /// One line of the text format that is read and not kept.
 struct Reading {
-  const char* name;
+  const char* name;       ///< nullptr: vLLM's alone
   const char* vllm_name;  ///< nullptr: none
   const char* help;
   prometheus::MetricType type;
   double value;
 };
 
+/// One sample of a family, with its labels.
+prometheus::ClientMetric sample(const prometheus::Labels& labels, double value) {
+  prometheus::ClientMetric made;
+  for (const auto& [name, text] : labels) made.label.push_back({name, text});
+  made.gauge.value = value;
+  return made;
+}
+
 void append_reading(std::vector<prometheus::MetricFamily>& families, const std::string& name,
                     const Reading& reading, const prometheus::Labels& labels) {
-  prometheus::ClientMetric metric;
-  for (const auto& [label, value] : labels) metric.label.push_back({label, value});
-  if (reading.type == prometheus::MetricType::Counter) {
-    metric.counter.value = reading.value;
-  } else {
-    metric.gauge.value = reading.value;
-  }
+  prometheus::ClientMetric metric = sample(labels, reading.value);
+  metric.counter.value = reading.value;  // the type chooses which of the two is told
   families.push_back({name, reading.help, reading.type, {metric}});
 }
 
@@ -98,14 +100,11 @@ void append_process(std::vector<prometheus::MetricFamily>& families) {
   };
   append("process_cpu_seconds_total", "User and system CPU time spent.", MetricType::Counter,
          seconds(used.ru_utime) + seconds(used.ru_stime));
-  std::int64_t num_pages = 0;
-  std::int64_t num_resident = 0;
-  if (std::ifstream("/proc/self/statm") >> num_pages >> num_resident) {
-    const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (const ProcessMemory memory = process_memory(); memory.resident_bytes > 0) {
     append("process_virtual_memory_bytes", "Virtual memory.", MetricType::Gauge,
-           static_cast<double>(num_pages) * page);
+           static_cast<double>(memory.virtual_bytes));
     append("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
-           static_cast<double>(num_resident) * page);
+           static_cast<double>(memory.resident_bytes));
   }
   std::error_code failure;
   const std::filesystem::directory_iterator files("/proc/self/fd", failure);
@@ -118,12 +117,6 @@ void append_process(std::vector<prometheus::MetricFamily>& families) {
 /// The plan of memory; `table` nullptr: none yet.
 void append_memory(std::vector<prometheus::MetricFamily>& families, const MemoryTable* table) {
   using prometheus::MetricType;
-  const auto metric = [](prometheus::Labels labels, std::int64_t bytes) {
-    prometheus::ClientMetric made;
-    for (auto& [name, value] : labels) made.label.push_back({name, value});
-    made.gauge.value = static_cast<double>(bytes);
-    return made;
-  };
   if (table == nullptr) return;
   prometheus::MetricFamily cards{
       "cardloom_device_memory_bytes", "Reserved on each card, by kind.", MetricType::Gauge, {}};
@@ -133,15 +126,83 @@ void append_memory(std::vector<prometheus::MetricFamily>& families, const Memory
                                     {}};
   for (const MemoryItem& item : table->reserved) {
     for (std::size_t rank = 0; rank < item.cards.size(); ++rank) {
-      cards.metric.push_back(
-          metric({{"device", std::to_string(rank)}, {"kind", item.kind}}, item.cards[rank]));
+      cards.metric.push_back(sample({{"device", std::to_string(rank)}, {"kind", item.kind}},
+                                    static_cast<double>(item.cards[rank])));
     }
   }
   for (const MemoryItem& item : table->requests) {
-    requests.metric.push_back(metric({{"kind", item.kind}}, item.total()));
+    requests.metric.push_back(sample({{"kind", item.kind}}, static_cast<double>(item.total())));
   }
   families.push_back(std::move(cards));
   families.push_back(std::move(requests));
+}
+
+prometheus::MetricFamily step_rows_family(const char* name, const StepRows& rows,
+                                          const prometheus::Labels& labels) {
+  prometheus::ClientMetric made = sample(labels, 0);
+  std::uint64_t num_steps = 0;
+  for (std::size_t index = 0; index < rows.counts.size(); ++index) {
+    num_steps += rows.counts[index];
+    const bool is_last = index == StepRows::kBounds.size();
+    const double bound = is_last ? std::numeric_limits<double>::infinity()
+                                 : static_cast<double>(StepRows::kBounds[index]);
+    made.histogram.bucket.push_back({.cumulative_count = num_steps, .upper_bound = bound});
+  }
+  made.histogram.sample_count = num_steps;
+  made.histogram.sample_sum = static_cast<double>(rows.sum);
+  return {name, "Rows of a step of the model.", prometheus::MetricType::Histogram, {made}};
+}
+
+/// What the engine tells with labels of its own.
+void append_engine(std::vector<prometheus::MetricFamily>& families, const EngineStats& engine,
+                   const CacheText& cache) {
+  using prometheus::MetricType;
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const std::int64_t for_blocks =
+      engine.waiting - engine.waiting_for_step - engine.waiting_for_place;
+  families.push_back(
+      {"cardloom_requests_waiting_by_reason",
+       "Sequences that wait: for the next step, for one of those that run to end, for blocks.",
+       MetricType::Gauge,
+       {sample({{"reason", "step"}}, number(engine.waiting_for_step)),
+        sample({{"reason", "place"}}, number(engine.waiting_for_place)),
+        sample({{"reason", "blocks"}}, number(for_blocks))}});
+  families.push_back(step_rows_family("cardloom_step_rows", engine.step_rows, {}));
+  if (engine.kv_blocks == 0) return;  // not loaded
+  families.push_back({"cardloom_cache_config_info",
+                      "What the caches are.",
+                      MetricType::Gauge,
+                      {sample({{"block_size", std::to_string(cache.block_size)},
+                               {"num_blocks", std::to_string(engine.kv_blocks)},
+                               {"kv_cache", cache.kv_cache},
+                               {"num_picture_slots", std::to_string(cache.num_picture_slots)}},
+                              1)}});
+}
+
+/// The same as vLLM tells it.
+void append_vllm_engine(std::vector<prometheus::MetricFamily>& families, const EngineStats& engine,
+                        const CacheText& cache, const prometheus::Labels& labels) {
+  using prometheus::MetricType;
+  const auto with = [&](prometheus::Labels more) {
+    more.insert(labels.begin(), labels.end());
+    return more;
+  };
+  // Deferred are those that could not run if there were room, as for an adapter or a remote cache.
+  families.push_back({"vllm:num_requests_waiting_by_reason",
+                      "Sequences that wait.",
+                      MetricType::Gauge,
+                      {sample(with({{"reason", "capacity"}}), static_cast<double>(engine.waiting)),
+                       sample(with({{"reason", "deferred"}}), 0)}});
+  families.push_back(step_rows_family("vllm:iteration_tokens_total", engine.step_rows, labels));
+  if (engine.kv_blocks == 0) return;
+  families.push_back({"vllm:cache_config_info",
+                      "What the cache is.",
+                      MetricType::Gauge,
+                      {sample(with({{"block_size", std::to_string(cache.block_size)},
+                                    {"num_gpu_blocks", std::to_string(engine.kv_blocks)},
+                                    {"cache_dtype", cache.kv_cache},
+                                    {"enable_prefix_caching", "True"}}),
+                              1)}});
 }
 
 std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerStats& http) {
@@ -164,8 +225,13 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        number(engine.steps)},
       {"cardloom_step_seconds_total", nullptr, "Time the cards spent in steps.",
        MetricType::Counter, engine.step_seconds},
-      {"cardloom_prompt_tokens_total", "vllm:prompt_tokens_total", "Rows of prompts.",
+      {"cardloom_prompt_tokens_total", nullptr, "Rows of prompts that were computed.",
        MetricType::Counter, number(engine.prompt_tokens)},
+      // vLLM counts what was found with what was computed, and what was found twice.
+      {nullptr, "vllm:prompt_tokens_total", "Rows of prompts, computed or found.",
+       MetricType::Counter, number(engine.prompt_tokens + engine.prefix_hits)},
+      {nullptr, "vllm:prompt_tokens_cached_total", "Rows of prompts that were not computed.",
+       MetricType::Counter, number(engine.prefix_hits)},
       {"cardloom_generation_tokens_total", "vllm:generation_tokens_total", "Tokens generated.",
        MetricType::Counter, number(engine.generated_tokens)},
       {"cardloom_prefix_cache_queries_total", "vllm:prefix_cache_queries_total",
@@ -173,8 +239,6 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        number(engine.prefix_queries)},
       {"cardloom_prefix_cache_hits_total", "vllm:prefix_cache_hits_total",
        "Prompt rows found in the prefix cache.", MetricType::Counter, number(engine.prefix_hits)},
-      {"cardloom_prompt_tokens_cached_total", "vllm:prompt_tokens_cached_total",
-       "Rows of prompts that were not computed.", MetricType::Counter, number(engine.prefix_hits)},
       {"cardloom_picture_cache_queries_total", "vllm:mm_cache_queries_total",
        "Pictures looked up in the cache of encoded pictures.", MetricType::Counter,
        number(engine.picture_queries)},
@@ -183,6 +247,9 @@ std::vector<Reading> readings_of(const EngineStats& engine, const http::ServerSt
        number(engine.picture_hits)},
       {"cardloom_preemptions_total", "vllm:num_preemptions_total",
        "Times a sequence gave up its blocks.", MetricType::Counter, number(engine.preemptions)},
+      {"cardloom_requests_corrupted_total", "vllm:corrupted_requests_total",
+       "Sequences that ended because no logit was a number.", MetricType::Counter,
+       number(engine.corrupted)},
       {"cardloom_speculated_tokens_total", nullptr, "Tokens proposed by look-up.",
        MetricType::Counter, number(engine.speculated)},
       {"cardloom_accepted_tokens_total", nullptr, "Proposed tokens that were right.",
@@ -249,6 +316,14 @@ struct Metrics::Series {
            "From a request's arrival to its first token.", kFirstTokenBuckets);
   Pair token_gap = pair("cardloom_inter_token_latency_seconds", "vllm:inter_token_latency_seconds",
                         "Between two tokens of a sequence.", kTokenGapBuckets);
+  /// Its name before vLLM 0.11, which many dashboards still ask for.
+  prometheus::Histogram* older_token_gap = vllm_names
+                                               ? &prometheus::BuildHistogram()
+                                                      .Name("vllm:time_per_output_token_seconds")
+                                                      .Help("Between two tokens of a sequence.")
+                                                      .Register(registry)
+                                                      .Add(vllm_labels(), kTokenGapBuckets)
+                                               : nullptr;
   Pair total = pair("cardloom_request_duration_seconds", "vllm:e2e_request_latency_seconds",
                     "From a request's arrival to its last token.", kLatencyBuckets);
   Pair queue = pair("cardloom_request_queue_seconds", "vllm:request_queue_time_seconds",
@@ -316,7 +391,10 @@ void Metrics::observe_wishes(std::int64_t n, std::int64_t max_tokens) {
 }
 
 void Metrics::observe_first_token(double seconds) { series_->first_token.observe(seconds); }
-void Metrics::observe_token_gap(double seconds) { series_->token_gap.observe(seconds); }
+void Metrics::observe_token_gap(double seconds) {
+  series_->token_gap.observe(seconds);
+  if (series_->older_token_gap != nullptr) series_->older_token_gap->Observe(seconds);
+}
 
 void Metrics::observe_reply(std::string_view finish_reason, const api::Usage& usage,
                             const api::ReplyTimings& timings, double total_s) {
@@ -343,19 +421,25 @@ void Metrics::observe_reply(std::string_view finish_reason, const api::Usage& us
 
 std::string Metrics::text(const Sources& sources) const {
   std::vector<prometheus::MetricFamily> families = series_->registry.Collect();
-  for (const Reading& reading : readings_of(sources.engine(), sources.http())) {
-    append_reading(families, reading.name, reading, {});
+  const EngineStats engine = sources.engine();
+  for (const Reading& reading : readings_of(engine, sources.http())) {
+    if (reading.name != nullptr) append_reading(families, reading.name, reading, {});
     if (series_->vllm_names && reading.vllm_name != nullptr) {
       append_reading(families, reading.vllm_name, reading, series_->vllm_labels());
     }
   }
+  append_engine(families, engine, sources.cache);
+  if (series_->vllm_names) {
+    append_vllm_engine(families, engine, sources.cache, series_->vllm_labels());
+  }
   append_process(families);
   append_memory(families, sources.memory);
-  prometheus::ClientMetric build;
-  build.label = {{"version", sources.version}, {"isa", sources.isa}, {"model", series_->model}};
-  build.gauge.value = 1;
   families.push_back(
-      {"cardloom_build_info", "What runs here.", prometheus::MetricType::Gauge, {build}});
+      {"cardloom_build_info",
+       "What runs here.",
+       prometheus::MetricType::Gauge,
+       {sample({{"version", sources.version}, {"isa", sources.isa}, {"model", series_->model}},
+               1)}});
   return prometheus::TextSerializer().Serialize(families);
 }
 

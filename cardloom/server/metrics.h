@@ -13,6 +13,13 @@
 
 namespace cardloom::server {
 
+/// What the caches are, for people to read.
+struct CacheText {
+  std::int64_t block_size = 0;  ///< tokens
+  std::string kv_cache;         ///< "bf16", "q8"
+  std::int64_t num_picture_slots = 0;
+};
+
 /// What the server counts, in Prometheus' text format. Observed once a request or once a token's
 /// step, from any thread; the engine's own counters are read when somebody asks.
 class Metrics {
@@ -23,6 +30,7 @@ class Metrics {
     std::function<http::ServerStats()> http;
     std::string version;
     std::string isa;
+    CacheText cache{};
     const MemoryTable* memory = nullptr;  ///< none while the model is loaded
   };
 

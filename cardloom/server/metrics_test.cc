@@ -22,11 +22,18 @@ Metrics::Sources sources() {
     stats.kv_blocks = 8;
     stats.kv_blocks_used = 2;
     stats.prompt_tokens = 70;
+    stats.prefix_hits = 30;
+    stats.waiting = 6;
+    stats.waiting_for_step = 1;
+    stats.waiting_for_place = 2;
+    stats.corrupted = 1;
+    for (const std::int64_t rows : {1, 1, 8, 40'000}) stats.step_rows.observe(rows);
     return stats;
   };
   sources.http = [] { return http::ServerStats{.connections = 5}; };
   sources.version = "1.2";
   sources.isa = "avx2";
+  sources.cache = {.block_size = 32, .kv_cache = "q8", .num_picture_slots = 4};
   return sources;
 }
 
@@ -57,6 +64,30 @@ TEST(Metrics, TellWhatWasCountedAndWhatIs) {
   EXPECT_EQ(text.find("vllm:"), std::string::npos);
 }
 
+TEST(Metrics, TellOfWaitingStepsAndCaches) {
+  const std::string text = Metrics().text(sources());
+  for (
+      const char* line : {
+          R"(cardloom_requests_waiting 6)",
+          R"(cardloom_requests_waiting_by_reason{reason="step"} 1)",
+          R"(cardloom_requests_waiting_by_reason{reason="place"} 2)",
+          R"(cardloom_requests_waiting_by_reason{reason="blocks"} 3)",
+          R"(cardloom_requests_corrupted_total 1)",
+          R"(cardloom_step_rows_bucket{le="1"} 2)",
+          R"(cardloom_step_rows_bucket{le="8"} 3)",
+          R"(cardloom_step_rows_bucket{le="16384"} 3)",
+          R"(cardloom_step_rows_bucket{le="+Inf"} 4)",
+          R"(cardloom_step_rows_count 4)",
+          R"(cardloom_step_rows_sum 40010)",
+          R"(cardloom_cache_config_info{block_size="32",kv_cache="q8",num_blocks="8",num_picture_slots="4"} 1)",
+      }) {
+    EXPECT_TRUE(has_line(text, line)) << line << "\n" << text;
+  }
+  Metrics::Sources loading = sources();
+  loading.engine = [] { return EngineStats(); };
+  EXPECT_EQ(Metrics().text(loading).find("cache_config_info"), std::string::npos);
+}
+
 TEST(Metrics, TellThePlanOfMemory) {
   const Metrics metrics;
   MemoryTable table;
@@ -80,6 +111,7 @@ TEST(Metrics, TellThePlanOfMemory) {
 TEST(Metrics, HaveVllmsNamesIfAskedFor) {
   Metrics metrics(/*vllm_names=*/true, "nano");
   metrics.observe_first_token(0.02);
+  metrics.observe_token_gap(0.02);
   metrics.observe_reply("stop", {}, {}, 0.5);
   const std::string text = metrics.text(sources());
   EXPECT_TRUE(has_line(text, R"(vllm:num_requests_running{engine="0",model_name="nano"} 3)"))
@@ -90,6 +122,23 @@ TEST(Metrics, HaveVllmsNamesIfAskedFor) {
       text, R"(vllm:request_success_total{engine="0",finished_reason="stop",model_name="nano"} 1)"))
       << text;
   EXPECT_TRUE(has_line(text, "cardloom_time_to_first_token_seconds_count 1"));
+  const std::string cache = R"(block_size="32",cache_dtype="q8",enable_prefix_caching="True",)";
+  const std::string labels = R"(engine="0",model_name="nano")";
+  for (const std::string& line : {
+           "vllm:num_requests_waiting_by_reason{" + labels + R"(,reason="capacity"} 6)",
+           "vllm:num_requests_waiting_by_reason{" + labels + R"(,reason="deferred"} 0)",
+           "vllm:iteration_tokens_total_sum{" + labels + "} 40010",
+           "vllm:corrupted_requests_total{" + labels + "} 1",
+           "vllm:time_per_output_token_seconds_count{" + labels + "} 1",
+           "vllm:cache_config_info{" + cache +
+               R"(engine="0",model_name="nano",num_gpu_blocks="8"} 1)",
+           // With vLLM's, what was found is a part of all.
+           "vllm:prompt_tokens_total{" + labels + "} 100",
+           "vllm:prompt_tokens_cached_total{" + labels + "} 30",
+           std::string("cardloom_prompt_tokens_total 70"),
+       }) {
+    EXPECT_TRUE(has_line(text, line)) << line << "\n" << text;
+  }
 }
 
 TEST(Metrics, TellOfPicturesAndOfThisProcess) {

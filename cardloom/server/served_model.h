@@ -25,6 +25,8 @@ struct CardsText {
   std::string dtype;
   std::string weights;
   std::string kv_cache;
+  std::int64_t block_size = 0;         ///< tokens of a KV block
+  std::int64_t num_picture_slots = 0;  ///< encoded pictures that are kept
 };
 
 /// What requests need of the model that is served. Its parts belong to the application and outlive

@@ -45,6 +45,7 @@ test('a stop sequence is told', async () => {
 test('max_tokens', async () => {
   const reply = await client.messages.create({ model: server.model, max_tokens: 2, temperature: 0, messages: question() });
   assert.equal(reply.stop_reason, 'max_tokens');
+  assert.ok(reply.timings.first_token_ms > 0);
 });
 
 test('a forced tool is used', async () => {

@@ -226,10 +226,10 @@ test('/props shows every limit and setting, and no secret', async () => {
     const text = await (await fetch(`${other.url}/props`, { headers })).text();
     const props = JSON.parse(text);
     for (const [name, value] of Object.entries({ max_n: 3, max_messages: 7, max_tokens: 11, max_per_key: 5, max_stop: 2, max_header_bytes: 9000, max_headers: 100,
-      max_images: 8, max_image_bytes: 20 << 20, max_body_bytes: 64 << 20, max_tools: 128, max_schema_bytes: 64 << 10, max_schema_states: 4096, max_json_depth: 64, max_queue: 256 })) {
+      max_images: 8, max_image_bytes: 20 << 20, max_image_pixels: 40e6, max_total_pixels: 120e6, max_body_bytes: 64 << 20, max_tools: 128, max_schema_bytes: 64 << 10, max_schema_states: 4096, max_json_depth: 64, max_queue: 256 })) {
       assert.equal(props.limits[name], value, name);
     }
-    assert.ok(props.limits.max_image_pixels > 0 && props.limits.max_connections > 0 && props.limits.max_pending_images > 0);
+    assert.ok(props.limits.max_connections > 0 && props.limits.max_pending_images > 0);
     assert.equal(props.settings.strict, true);
     assert.equal(props.settings.fetch_images, 'allowed');
     assert.doesNotMatch(text, /secret-props|\/usr|example\.com/);

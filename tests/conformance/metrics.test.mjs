@@ -63,6 +63,9 @@ test('our names', async (t) => {
       /^cardloom_http_requests_total\{handler="models",method="other",status="405"\} 1$/m,
       /^cardloom_replies_total\{finish_reason="(length|stop)"\} [1-9]/m,
       /^cardloom_image_encode_seconds_count [1-9]/m,
+      /^cardloom_requests_waiting_by_reason\{reason="blocks"\} 0$/m,
+      /^cardloom_step_rows_bucket\{le="1"\} [1-9]/m,
+      /^cardloom_cache_config_info\{block_size="32",kv_cache="bf16",num_blocks="[1-9][0-9]*",num_picture_slots="[1-9]/m,
       /^cardloom_build_info\{.*model="glm-4v-nano".*\} 1$/m,
       /^process_resident_memory_bytes [1-9]/m,
     ]) assert.match(text, line);
@@ -90,7 +93,8 @@ test("vLLM's names", async (t) => {
       'time_to_first_token_seconds', 'inter_token_latency_seconds', 'e2e_request_latency_seconds',
       'request_queue_time_seconds', 'request_inference_time_seconds', 'request_prefill_time_seconds',
       'request_decode_time_seconds', 'request_prompt_tokens', 'request_generation_tokens', 'request_params_n',
-      'request_params_max_tokens']) assert.ok(names.has(`vllm:${name}`), name);
+      'request_params_max_tokens', 'num_requests_waiting_by_reason', 'iteration_tokens_total', 'cache_config_info',
+      'corrupted_requests_total', 'time_per_output_token_seconds']) assert.ok(names.has(`vllm:${name}`), name);
     for (const line of text.split('\n')) {
       if (line.startsWith('vllm:')) assert.match(line, /\{engine="0",.*model_name="glm-4v-nano"/);
     }

@@ -191,6 +191,7 @@ test('responses, whole and streamed', async () => {
   const reply = await client.responses.create({ model: server.model, input, temperature: 0 });
   assert.equal(reply.status, 'completed');
   assert.equal(reply.output_text, truth[0].truth);
+  assert.ok(reply.timings.first_token_ms > 0);
   const stream = await client.responses.create({ model: server.model, input, temperature: 0, stream: true });
   let text = '';
   let last;
@@ -202,6 +203,7 @@ test('responses, whole and streamed', async () => {
   }
   assert.equal(text, truth[0].truth);
   assert.equal(last.type, 'response.completed');
+  assert.ok(last.response.timings.prefill_ms > 0);
   await assert.rejects(client.responses.create({ model: server.model, input: 'Hello!', previous_response_id: 'resp_1' }), BadRequestError);
 });
 

@@ -76,6 +76,11 @@ test('options that cannot be', () => {
     [['--kv-tokens', '8191', '--port', '0'], 2, /--kv-tokens is 8191, but a context has 8192/],
     [['--uds', `${'x'.repeat(200)}`], 2, /1 to 107 bytes/],
     [['--no-such-option'], 2, /no-such-option/],
+    [['--port', 'http'], 2, /--port is "http", but must be an integer/],
+    [['--port'], 2, /--port is given without a value/],
+    [['--max-images', '100'], 2, /--max-pending-images is 64, but one request may have 100/],
+    [['--picture-cache-bytes', '-1'], 2, /--picture-cache-bytes is -1/],
+    [['--context', '9k'], 2, /^error: --context is 9000, but the model has 8192 positions/],
   ];
   for (const [args, code, text] of cases) {
     const ended = refused(args);

@@ -86,6 +86,11 @@ TEST_P(EngineBatching, ACachedPrefixGivesTheSameTokens) {
   EXPECT_EQ(stats.prefix_hits, 24U + 48U);
   EXPECT_EQ(stats.prompt_tokens, 30U + 6U + 2U + 30U);
   EXPECT_EQ(stats.generated_tokens, 65U);
+  // Each sequence has its prompt in one step, whose last row brings the first token.
+  EXPECT_EQ(stats.step_rows.sum, stats.prompt_tokens + 65 - 4);
+  EXPECT_EQ(stats.step_rows.counts[0], 65U - 4U);  // one row
+  EXPECT_EQ(stats.step_rows.counts[1], 2U);        // 2 to 8: prompts of which 6 and 2 rows are new
+  EXPECT_EQ(stats.step_rows.counts[3], 2U);        // 17 to 32
 }
 
 TEST_P(EngineBatching, WithoutThePrefixCacheNothingIsShared) {

@@ -3,6 +3,7 @@
 #include <map>
 #include <thread>
 
+#include "cardloom/engine/engine_loop.h"
 #include "tests/engine/history_model.h"
 
 namespace cardloom::testing {
@@ -137,6 +138,7 @@ TEST(EngineFailure, LogitsWithoutANumberEndTheirSequence) {
   ASSERT_EQ(events[id].size(), 2U);
   EXPECT_EQ(events[id][1].finish, FinishReason::kError);
   EXPECT_EQ(events[id][1].error.message, "all 61 logits are NaN");
+  EXPECT_EQ(harness.engine->stats().corrupted, 1U);
   harness.expect_serves();
 }
 
