@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test';
 import { chatBody, streamChat, type ChatEvent } from '../src/api/chat.ts';
 import { ApiError } from '../src/api/client.ts';
 import { exifOrientation } from '../src/chat/exif.ts';
-import { acceptSettings, kNoSettings, samplingFields } from '../src/chat/settings.ts';
+import { acceptSettings, kNoSettings, readNumber, samplingFields } from '../src/chat/settings.ts';
 
 const realFetch = globalThis.fetch;
 afterEach(() => {
@@ -224,4 +224,16 @@ test('EXIF orientations', () => {
   assert.equal(exifOrientation(new Uint8Array()), 1);
   const whole = jpegWith(6, true);
   for (let length = 0; length < whole.length; ++length) exifOrientation(whole.slice(0, length)); // never throws
+});
+
+test('a number is read as it is typed, letter by letter', () => {
+  const field = (name: string) => samplingFields.find((one) => one.name === name)!;
+  const typed = (name: string, text: string) =>
+    [...text].map((_, i) => readNumber(field(name), text.slice(0, i + 1)).value);
+  assert.deepEqual(typed('top_p', '0.05'), [undefined, undefined, undefined, 0.05]);
+  assert.deepEqual(typed('repetition_penalty', '1.05'), [1, 1, 1, 1.05]);
+  assert.deepEqual(typed('presence_penalty', '-0.5'), [undefined, -0, -0, -0.5]);
+  assert.deepEqual(readNumber(field('top_p'), '5'), { value: undefined, wrong: true });
+  assert.deepEqual(readNumber(field('top_k'), '1.5'), { value: undefined, wrong: true });
+  assert.deepEqual(readNumber(field('top_k'), ' '), { value: undefined, wrong: false });
 });

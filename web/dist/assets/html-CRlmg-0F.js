@@ -1,4 +1,4 @@
-import{t as e}from"./katex-DZsqLumu.js";import{codeToHtml as t}from"./highlight-BTwGFich.js";import{a as n,i as r,n as i,o as a,r as o,s,t as c}from"./index-DqbBsl8S.js";var l=`:root {
+import{t as e}from"./katex-DZsqLumu.js";import{codeToHtml as t}from"./highlight-BTwGFich.js";import{a as n,i as r,n as i,o as a,r as o,s,t as c}from"./index-t6_WjlJw.js";var l=`:root {
   color-scheme: light dark;
   --ink: light-dark(#14201f, #e6edeb);
   --quiet: light-dark(#53605e, #9daba8);
