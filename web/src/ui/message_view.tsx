@@ -1,5 +1,5 @@
 import { memo } from 'preact/compat';
-import { useMemo, useState } from 'preact/hooks';
+import { useErrorBoundary, useMemo, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import { changeConversation } from '../chat/library.ts';
 import { answer, ask, continueAnswer, runIn, runs, type Run } from '../chat/session.ts';
@@ -27,6 +27,9 @@ export interface MessageProps {
 
 export const MessageView = memo(
   function MessageView(props: MessageProps) {
+    // What cannot be drawn is shown as it stands: one message must not take the page with it.
+    const [error] = useErrorBoundary(console.error);
+    if (error) return <article class="message bubble">{props.message.text}</article>;
     return props.message.role === 'user' ? <Question {...props} /> : <Answer {...props} />;
   },
   (before, after) =>
