@@ -5,6 +5,7 @@ import { ApiError } from '../src/api/client.ts';
 import { isSendable } from '../src/api/key.ts';
 import { exifOrientation } from '../src/chat/exif.ts';
 import { acceptSettings, kNoSettings, readNumber, samplingFields } from '../src/chat/settings.ts';
+import { headingOf } from '../src/ui/error_heading.ts';
 import { isSendKey, shortcutOf } from '../src/ui/keys.ts';
 
 const realFetch = globalThis.fetch;
@@ -285,4 +286,20 @@ test('keys: an input method and AltGr are left alone', () => {
   assert.equal(shortcutOf(key({ key: '/', ctrlKey: true, altKey: true })), null);
   assert.equal(shortcutOf(key({ key: 'b' })), null);
   assert.equal(shortcutOf(key({ key: 'b', ctrlKey: true, isComposing: true })), null);
+});
+
+test('what went wrong is told in words', () => {
+  const http = (status: number, code = '') =>
+    headingOf({ kind: 'http', message: '', status, ...(code ? { code } : {}) });
+  assert.equal(http(401), 'errorKey');
+  assert.equal(http(429, 'queue_full'), 'errorFull');
+  assert.equal(http(400, 'context_length_exceeded'), 'errorContext');
+  assert.equal(http(400, 'unsupported_image'), 'errorPicture');
+  assert.equal(http(400, 'invalid_image_url'), 'errorPicture');
+  assert.equal(http(413), 'errorTooLarge');
+  assert.equal(http(422), 'errorRefused');
+  assert.equal(http(500), 'errorServer');
+  assert.equal(headingOf({ kind: 'stream', message: '' }), 'errorServer');
+  assert.equal(headingOf({ kind: 'cut', message: '' }), 'errorCut');
+  assert.equal(headingOf({ kind: 'network', message: '' }), 'errorNetwork');
 });
