@@ -66,6 +66,7 @@ export function Composer() {
         id="question"
         ref={area}
         rows={1}
+        dir="auto"
         value={draft.text}
         placeholder={t('askHint')}
         aria-label={t('ask')}

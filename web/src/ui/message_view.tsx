@@ -133,6 +133,7 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
       />
       <textarea
         aria-label={t('edit')}
+        dir="auto"
         value={text}
         rows={Math.min(12, text.split('\n').length + 1)}
         ref={area}

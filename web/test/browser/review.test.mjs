@@ -213,3 +213,25 @@ test('text that nests without end does not take the page', { skip: onlyFake }, a
   await chat.page.reload();
   await chat.answers.first().getByText('the end').first().waitFor(kPatience);
 });
+
+test('Arabic and Hebrew begin at the right', { skip: onlyFake }, async () => {
+  chat = await openPage();
+  await chat.ask('مرحبا');
+  const gaps = (selector) =>
+    chat.page
+      .locator(selector)
+      .first()
+      .evaluate((element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        const [text, box] = [range.getBoundingClientRect(), element.getBoundingClientRect()];
+        return { left: text.left - box.left, right: box.right - text.right };
+      });
+  await chat.page.evaluate(() => {
+    // A paragraph of an answer as wide as the column, so that there is a side to begin at.
+    document.querySelector('.markdown p').textContent = 'שלום';
+  });
+  const { left, right } = await gaps('.markdown p');
+  assert.ok(left > 100 && right < 2, JSON.stringify({ left, right }));
+  assert.equal(await chat.question.getAttribute('dir'), 'auto');
+});
