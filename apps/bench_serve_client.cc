@@ -186,15 +186,9 @@ class Load {
     std::string key;
     if (!options_.api_key.empty()) key = "authorization: Bearer " + options_.api_key + "\r\n";
     return fmt::format(
-        "POST {}/v1/chat/completions HTTP/1.1
-host: {}
-content-type: application/json
-"
-        "{}{}content-length: {}
-
-{}",
-        options_.path_prefix, host_text(), options_.keep_connections ? "" : "connection: close
-",
+        "POST {}/v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n"
+        "{}{}content-length: {}\r\n\r\n{}",
+        options_.path_prefix, host_text(), options_.keep_connections ? "" : "connection: close\r\n",
         key, body.size(), body);
   }
 

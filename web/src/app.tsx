@@ -8,6 +8,7 @@ import { ChatView } from './ui/chat_view.tsx';
 import { Dialogs } from './ui/dialogs.tsx';
 import { addFiles, picturesIn } from './ui/drafts.ts';
 import { Icon } from './ui/icons.tsx';
+import { isComposing, shortcutOf } from './ui/keys.ts';
 import { SettingsPanel } from './ui/settings_panel.tsx';
 import { focusSearch, Sidebar, startNew } from './ui/sidebar.tsx';
 import { TopBar } from './ui/top_bar.tsx';
@@ -17,6 +18,7 @@ export function App() {
   const t = useT();
   const { view, panel, drawer } = useStore(ui);
   const shown = useStore(sidebar);
+  useWidth();
   useAddress();
   useKeys();
   return (
@@ -56,6 +58,17 @@ export function App() {
   );
 }
 
+/// Draws the page again when it becomes narrow or wide: what lies over it in one stands beside it in
+/// the other.
+function useWidth(): void {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const onChange = () => redraw((n) => n + 1);
+    narrow.addEventListener('change', onChange);
+    return () => narrow.removeEventListener('change', onChange);
+  }, []);
+}
+
 /// Keeps what is open in the address, so that a reload and the back button find it.
 function useAddress(): void {
   const view = useStore(ui, (now) => now.view);
@@ -76,33 +89,49 @@ function useAddress(): void {
   }, [ready]);
   useEffect(() => {
     if (!ready) return;
-    const hash = view === 'cards' ? '#cards' : openId === null ? '' : `#c/${openId}`;
+    // From the stores: what the address said above is in them already, but was not drawn yet.
+    const { openId } = library.get();
+    const hash = ui.get().view === 'cards' ? '#cards' : openId === null ? '' : `#c/${openId}`;
     if (hash !== location.hash)
       history.pushState(null, '', hash === '' ? location.pathname + location.search : hash);
   }, [ready, view, openId]);
 }
 
+const kShortcuts: Record<string, () => void> = {
+  '+n': startNew,
+  '+o': startNew,
+  k: focusSearch,
+  b: toggleSidebar,
+  '.': () => changeUi({ panel: !ui.get().panel }),
+  '+.': () => changeUi({ panel: !ui.get().panel }), // a keyboard may have . and / above others
+  '/': () => changeUi({ dialog: 'help' }),
+  '+/': () => changeUi({ dialog: 'help' }),
+};
+
 function useKeys(): void {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      const control = event.ctrlKey || event.metaKey;
-      const key = event.key.toLowerCase();
-      const done = () => event.preventDefault();
-      if (control && event.shiftKey && (key === 'n' || key === 'o')) return (done(), startNew());
-      if (control && !event.shiftKey && key === 'k') return (done(), focusSearch());
-      if (control && !event.shiftKey && key === 'b') return (done(), toggleSidebar());
-      if (control && key === '.') return (done(), changeUi({ panel: !ui.get().panel }));
-      if (control && key === '/') return (done(), changeUi({ dialog: 'help' }));
-      if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
-        const { openId } = library.get();
-        if (openId !== null && isRunning(openId)) return (done(), stop(openId));
-        if (ui.get().drawer) return (done(), changeUi({ drawer: false }));
-      }
-      return undefined;
+      if (document.querySelector('dialog[open]')) return; // what is behind it is not meant
+      const run =
+        event.key === 'Escape' && !isComposing(event)
+          ? whatToLeave()
+          : kShortcuts[shortcutOf(event) ?? ''];
+      if (!run) return;
+      event.preventDefault();
+      run();
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
   }, []);
+}
+
+/// What Escape ends: what lies over the page, else the answer that is being written.
+function whatToLeave(): (() => void) | undefined {
+  const { drawer, panel } = ui.get();
+  const { openId } = library.get();
+  if (narrow.matches && drawer) return () => changeUi({ drawer: false });
+  if (narrow.matches && panel) return () => changeUi({ panel: false });
+  return openId !== null && isRunning(openId) ? () => stop(openId) : undefined;
 }
 
 function toggleSidebar(): void {

@@ -98,3 +98,24 @@ test('a picture becomes a link', () => {
 test('escaping', () => {
   assert.equal(escapeHtml(`<a b="c">&'`), '&#60;a b=&#34;c&#34;&#62;&#38;&#39;');
 });
+
+test('text that nests without end is shown as it stands', () => {
+  for (const text of ['> '.repeat(20_000) + 'deep', `before\n\n${'> '.repeat(20_000)}`]) {
+    const blocks = new BlockSplitter().update(text);
+    assert.ok(blocks.map(blockHtml).join('').includes('&#62; &#62;'));
+    assert.equal(blocks.map((block) => block.raw.trim()).join('\n\n'), text.trim());
+  }
+});
+
+test('beginnings of formulae do not take time with the square of their number', () => {
+  const seconds = (text: string) => {
+    const began = performance.now();
+    html(text);
+    return (performance.now() - began) / 1000;
+  };
+  for (const text of ['\\[ a\n'.repeat(10_000), '\\( '.repeat(20_000), '$$a '.repeat(10_000)]) {
+    assert.ok(seconds(text) < 10, text.slice(0, 10)); // a twentieth of it, on two busy cores
+  }
+  const formula = `\\sum_{i=0}^n ${'x + '.repeat(200)}1`;
+  assert.match(html(`$$\n${formula}\n$$`), /data-tex="[^"]{800}/);
+});

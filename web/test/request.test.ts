@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { chatBody, streamChat, type ChatEvent } from '../src/api/chat.ts';
 import { ApiError } from '../src/api/client.ts';
+import { isSendable } from '../src/api/key.ts';
 import { exifOrientation } from '../src/chat/exif.ts';
-import { acceptSettings, kNoSettings, samplingFields } from '../src/chat/settings.ts';
+import { acceptSettings, kNoSettings, readNumber, samplingFields } from '../src/chat/settings.ts';
+import { headingOf } from '../src/ui/error_heading.ts';
+import { isSendKey, shortcutOf } from '../src/ui/keys.ts';
 
 const realFetch = globalThis.fetch;
 afterEach(() => {
@@ -224,4 +227,79 @@ test('EXIF orientations', () => {
   assert.equal(exifOrientation(new Uint8Array()), 1);
   const whole = jpegWith(6, true);
   for (let length = 0; length < whole.length; ++length) exifOrientation(whole.slice(0, length)); // never throws
+});
+
+test('a number is read as it is typed, letter by letter', () => {
+  const field = (name: string) => samplingFields.find((one) => one.name === name)!;
+  const typed = (name: string, text: string) =>
+    [...text].map((_, i) => readNumber(field(name), text.slice(0, i + 1)).value);
+  assert.deepEqual(typed('top_p', '0.05'), [undefined, undefined, undefined, 0.05]);
+  assert.deepEqual(typed('repetition_penalty', '1.05'), [1, 1, 1, 1.05]);
+  assert.deepEqual(typed('presence_penalty', '-0.5'), [undefined, -0, -0, -0.5]);
+  assert.deepEqual(readNumber(field('top_p'), '5'), { value: undefined, wrong: true });
+  assert.deepEqual(readNumber(field('top_k'), '1.5'), { value: undefined, wrong: true });
+  assert.deepEqual(readNumber(field('top_k'), ' '), { value: undefined, wrong: false });
+});
+
+test('a stream that breaks off is cut, whatever the browser says of it', async () => {
+  const body = new ReadableStream({
+    start(controller) {
+      controller.enqueue(
+        new TextEncoder().encode('data: {"choices":[{"delta":{"content":"It"}}]}\n\n'),
+      );
+    },
+    pull(controller) {
+      controller.error(new TypeError('network error'));
+    },
+  });
+  globalThis.fetch = async () => new Response(body, { headers: { 'x-request-id': 'req-1' } });
+  await assert.rejects(collect(), (error) => {
+    assert.ok(error instanceof ApiError);
+    assert.deepEqual(error.failure, { kind: 'cut', message: '', requestId: 'req-1' });
+    return true;
+  });
+});
+
+test('an error that is only a text is told', async () => {
+  globalThis.fetch = async () => new Response('{"error":"no upstream"}', { status: 502 });
+  await assert.rejects(
+    collect(),
+    (error) => error instanceof ApiError && error.failure.message === 'no upstream',
+  );
+});
+
+test('a key that no header can hold is not sent', () => {
+  assert.ok(isSendable('sk-1234_ABC.~') && isSendable(''));
+  for (const key of ['密钥', 'two words', 'line\nbreak', 'é']) assert.ok(!isSendable(key), key);
+});
+
+const key = (fields: Partial<KeyboardEvent>) => fields as KeyboardEvent;
+
+test('keys: an input method and AltGr are left alone', () => {
+  assert.ok(isSendKey(key({ key: 'Enter' })));
+  assert.ok(!isSendKey(key({ key: 'Enter', shiftKey: true })));
+  assert.ok(!isSendKey(key({ key: 'Enter', isComposing: true })));
+  assert.ok(!isSendKey(key({ key: 'Enter', keyCode: 229 })));
+  assert.equal(shortcutOf(key({ key: 'k', ctrlKey: true })), 'k');
+  assert.equal(shortcutOf(key({ key: 'K', metaKey: true })), 'k');
+  assert.equal(shortcutOf(key({ key: 'N', ctrlKey: true, shiftKey: true })), '+n');
+  assert.equal(shortcutOf(key({ key: '/', ctrlKey: true, altKey: true })), null);
+  assert.equal(shortcutOf(key({ key: 'b' })), null);
+  assert.equal(shortcutOf(key({ key: 'b', ctrlKey: true, isComposing: true })), null);
+});
+
+test('what went wrong is told in words', () => {
+  const http = (status: number, code = '') =>
+    headingOf({ kind: 'http', message: '', status, ...(code ? { code } : {}) });
+  assert.equal(http(401), 'errorKey');
+  assert.equal(http(429, 'queue_full'), 'errorFull');
+  assert.equal(http(400, 'context_length_exceeded'), 'errorContext');
+  assert.equal(http(400, 'unsupported_image'), 'errorPicture');
+  assert.equal(http(400, 'invalid_image_url'), 'errorPicture');
+  assert.equal(http(413), 'errorTooLarge');
+  assert.equal(http(422), 'errorRefused');
+  assert.equal(http(500), 'errorServer');
+  assert.equal(headingOf({ kind: 'stream', message: '' }), 'errorServer');
+  assert.equal(headingOf({ kind: 'cut', message: '' }), 'errorCut');
+  assert.equal(headingOf({ kind: 'network', message: '' }), 'errorNetwork');
 });

@@ -127,6 +127,46 @@ test('unknown fields are left behind', () => {
   assert.ok(!text.includes('<'));
 });
 
+test('names that every object has are refused as ids, and found nowhere', () => {
+  const rename = (a: any, id: string) => {
+    const [old, message] = Object.entries<any>(a.conversations[0].messages)[1]!;
+    delete a.conversations[0].messages[old];
+    a.conversations[0].messages[id] = { ...message, id };
+  };
+  for (const id of ['constructor', 'root', 'A', '', 'toString'])
+    refused((a) => rename(a, id), '/conversations/0/messages/');
+  refused((a) => {
+    const answer = Object.values<any>(a.conversations[0].messages)[1];
+    answer.parent = 'constructor';
+  }, '/conversations/0/messages/');
+  const archive = JSON.parse(JSON.stringify(makeArchive([compared()], {})));
+  const [question] = Object.values<any>(archive.conversations[0].messages);
+  const b = Object.values<any>(archive.conversations[0].messages).find((m) => m.pair?.side === 'b');
+  question.pictures[0].id = 'constructor';
+  b.pair.other = 'constructor';
+  Object.assign(archive.conversations[0].chosen, { root: 'constructor', constructor: b.id });
+  const read = readArchive(JSON.stringify(archive)).conversations[0]!;
+  assert.doesNotThrow(() => structuredClone(withNewIds(read, { pic1: 'pic9' }))); // a database does
+  assert.equal(tree.pathOf(withNewIds(read, {}))[0]!.pictures[0]!.id, 'constructor');
+});
+
+test('numbers have bounds, and statistics are numbers', () => {
+  const first = (a: any) => Object.values<any>(a.conversations[0].messages)[0];
+  refused((a) => (first(a).pictures[0].width = 0), '/conversations/0/messages/');
+  refused((a) => (first(a).pictures[0].height = 1e300), '/conversations/0/messages/');
+  refused((a) => (first(a).created = -1), '/conversations/0/messages/');
+  const archive = JSON.parse(JSON.stringify(makeArchive([conversation()], {})));
+  archive.conversations[0].updated = 8e15;
+  first(archive).stats = {
+    usage: { prompt_tokens: {}, completion_tokens: 1, total_tokens: 2 },
+    timings: { decode_ms: { a: 1 }, queue_ms: 3, tokens_per_second: -1 },
+    firstTokenMs: { a: 1 },
+  };
+  const read = readArchive(JSON.stringify(archive)).conversations[0]!;
+  assert.ok(read.updated <= Date.now());
+  assert.deepEqual(Object.values(read.messages)[0]!.stats, { timings: { queue_ms: 3 } });
+});
+
 test('__proto__ as a key is only a key', () => {
   const text =
     '{"format":"cardloom-conversations","version":1,"pictures":{},"conversations":[{"id":"a","title":"","created":1,"updated":1,"system":"","messages":{"__proto__":{}}}]}';

@@ -46,10 +46,16 @@ test('choosing a sibling shows its own branch, as it was left', () => {
   ]);
 });
 
+const childrenOf = (c: tree.Conversation, parent: string) =>
+  tree
+    .versionsOf(c)
+    .get(parent)!
+    .map((id) => c.messages[id]!);
+
 test('siblings are in the order of their making, even in one millisecond', () => {
   const { c, a1, q2 } = branched();
-  assert.deepEqual(texts(tree.childrenOf(c, a1)), ['two', 'two, edited']);
-  assert.deepEqual(texts(tree.childrenOf(c, q2)), ['second', 'second again']);
+  assert.deepEqual(texts(childrenOf(c, a1)), ['two', 'two, edited']);
+  assert.deepEqual(texts(childrenOf(c, q2)), ['second', 'second again']);
 });
 
 test('ancestors do not depend on the choice', () => {
@@ -57,11 +63,24 @@ test('ancestors do not depend on the choice', () => {
   assert.deepEqual(texts(tree.ancestorsOf(c, a2)), ['one', 'first', 'two', 'second']);
 });
 
-test('removing a branch removes what is below it', () => {
-  const { c, q2b, a1 } = branched();
-  const left = tree.withoutBranch(c, q2b);
-  assert.deepEqual(texts(tree.pathOf(left)), ['one', 'first', 'two', 'second again']);
-  assert.equal(Object.keys(tree.withoutBranch(c, a1).messages).length, 1);
+test('two tabs that write in one conversation lose nothing of each other', () => {
+  const { c, a3 } = branched();
+  const add = (to: tree.Conversation, text: string) =>
+    tree.withMessage(to, tree.newMessage(to, { parent: a3, role: 'user', text }));
+  const mine = add(c, 'here');
+  const theirs = add(tree.withChange(c, a3, { text: 'third, longer', finish: 'stop' }), 'there');
+  const merged = tree.mergedWith(mine, theirs);
+  assert.deepEqual(
+    texts(Object.values(merged.messages).filter((message) => message.parent === a3)).sort(),
+    ['here', 'there'],
+  );
+  assert.equal(merged.messages[a3]!.text, 'third, longer');
+  assert.equal(tree.pathOf(merged).at(-1)!.text, 'here'); // each tab keeps what it reads
+  assert.equal(tree.mergedWith(merged, theirs), merged); // nothing new: the same, so that it ends
+  const over = tree.withChange(merged, a3, { failure: { kind: 'cut', message: '' } });
+  assert.equal(tree.mergedWith(over, merged), over);
+  const stopped = tree.withChange(c, a3, { finish: 'stopped' });
+  assert.equal(tree.mergedWith(c, stopped).messages[a3]!.finish, 'stopped');
 });
 
 test('changes do not touch the conversation before', () => {
@@ -99,7 +118,8 @@ test('a comparison is one version, as long as both answers are there', () => {
   assert.deepEqual(tree.versionsOf(c).get(q2), [a2, a2b]);
   assert.deepEqual(tree.versionsOf(compared).get(q2), [a2]);
   assert.equal(tree.partnerOf(compared, compared.messages[a2]!)?.id, a2b);
-  const left = tree.withoutBranch(compared, a2);
+  const { [a2]: _gone, ...messages } = compared.messages;
+  const left = { ...compared, messages };
   assert.equal(tree.partnerOf(left, left.messages[a2b]!), undefined);
   assert.deepEqual(tree.versionsOf(left).get(q2), [a2b]);
   // A file of somebody may name any message as the other one.

@@ -1,5 +1,5 @@
 import { addServerError, ApiError, postJson, type Failure } from './client.ts';
-import { readEvents } from './sse.ts';
+import { BrokenStream, readEvents } from './sse.ts';
 import type {
   ApiMessage,
   ChatChunk,
@@ -52,28 +52,36 @@ export async function* streamChat(body: object, signal: AbortSignal): AsyncGener
   const fail = (failure: Failure) => new ApiError(requestId ? { ...failure, requestId } : failure);
   if (!response.body) throw fail({ kind: 'cut', message: '' });
   let finished = false;
-  for await (const { data } of readEvents(response.body)) {
-    if (data === '[DONE]') return;
-    const chunk = parseChunk(data);
-    if (!chunk) throw fail({ kind: 'stream', message: `not JSON: ${data.slice(0, 200)}` });
-    if (chunk.error) {
-      const failure: Failure = { kind: 'stream', message: '' };
-      addServerError(failure, chunk.error);
-      throw fail(failure);
+  try {
+    for await (const { data } of readEvents(response.body)) {
+      if (data === '[DONE]') return;
+      const chunk = parseChunk(data);
+      if (!chunk) throw fail({ kind: 'stream', message: `not JSON: ${data.slice(0, 200)}` });
+      if (chunk.error) {
+        const failure: Failure = { kind: 'stream', message: '' };
+        addServerError(failure, chunk.error);
+        throw fail(failure);
+      }
+      for (const event of eventsOf(chunk)) {
+        finished ||= event.kind === 'finish';
+        yield event;
+      }
     }
-    if (chunk.prompt_progress) yield { kind: 'progress', progress: chunk.prompt_progress };
-    const choice = chunk.choices?.[0];
-    if (choice?.logprobs?.content) yield { kind: 'tokens', tokens: choice.logprobs.content };
-    if (choice?.delta?.content) yield { kind: 'text', text: choice.delta.content };
-    if (choice?.finish_reason) {
-      finished = true;
-      yield { kind: 'finish', reason: choice.finish_reason };
-    }
-    if (chunk.usage || chunk.timings) {
-      yield { kind: 'usage', usage: chunk.usage ?? null, timings: chunk.timings ?? null };
-    }
+  } catch (error) {
+    throw error instanceof BrokenStream ? fail({ kind: 'cut', message: '' }) : error;
   }
   if (!finished) throw fail({ kind: 'cut', message: '' });
+}
+
+function* eventsOf(chunk: ChatChunk): Generator<ChatEvent> {
+  if (chunk.prompt_progress) yield { kind: 'progress', progress: chunk.prompt_progress };
+  const choice = chunk.choices?.[0];
+  if (choice?.logprobs?.content) yield { kind: 'tokens', tokens: choice.logprobs.content };
+  if (choice?.delta?.content) yield { kind: 'text', text: choice.delta.content };
+  if (choice?.finish_reason) yield { kind: 'finish', reason: choice.finish_reason };
+  if (chunk.usage || chunk.timings) {
+    yield { kind: 'usage', usage: chunk.usage ?? null, timings: chunk.timings ?? null };
+  }
 }
 
 function parseChunk(data: string): ChatChunk | null {

@@ -67,9 +67,9 @@ async function failureOf(response: Response): Promise<Failure> {
   const retryAfterMs = retryAfter(response.headers);
   if (retryAfterMs !== null) failure.retryAfterMs = retryAfterMs;
   const text = await response.text().catch(() => '');
-  let error: ServerError | undefined;
+  let error: ServerError | string | undefined;
   try {
-    error = (JSON.parse(text) as { error?: ServerError } | null)?.error;
+    error = (JSON.parse(text) as { error?: ServerError | string } | null)?.error;
   } catch {
     // A proxy's page rather than ours.
   }
@@ -78,8 +78,13 @@ async function failureOf(response: Response): Promise<Failure> {
   return failure;
 }
 
-export function addServerError(failure: Failure, error: ServerError): void {
-  failure.message = String(error.message);
+/// Other servers and proxies say no more than a text.
+export function addServerError(failure: Failure, error: ServerError | string): void {
+  if (typeof error === 'string') {
+    failure.message = error;
+    return;
+  }
+  failure.message = String(error.message ?? '');
   if (error.type) failure.type = error.type;
   if (error.code !== null && error.code !== undefined) failure.code = String(error.code);
   if (error.param) failure.param = error.param;

@@ -20,8 +20,15 @@ function load(): KeptKey {
 
 export const keyStore = createStore<KeptKey>(load());
 
+/// '' if there is none.
 export function readKey(): string {
-  return keyStore.get().value;
+  const { value } = keyStore.get();
+  return isSendable(value) ? value : '';
+}
+
+/// Whether an HTTP header can hold the key: visible ASCII, no spaces within.
+export function isSendable(key: string): boolean {
+  return /^[!-~]*$/.test(key.trim());
 }
 
 export function writeKey(value: string, remember: boolean): void {

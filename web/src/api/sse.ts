@@ -1,3 +1,5 @@
+import { isAbort } from './client.ts';
+
 /// One event of a text/event-stream.
 export interface SseEvent {
   event: string; // "message" unless the stream names it
@@ -62,14 +64,20 @@ function lineEnd(text: string, from: number): { at: number; next: number } | nul
   return null;
 }
 
-/// The events of a response body, until it ends; an unfinished last event is dropped.
+/// A stream that broke off: the server died, or the network did.
+export class BrokenStream extends Error {}
+
+/// The events of a response body, until it ends; an unfinished last event is dropped. Throws
+/// BrokenStream, and the AbortError of the request as it is.
 export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<SseEvent> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   const parser = new SseParser();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw isAbort(error) ? error : new BrokenStream(String(error));
+      });
       if (done) return;
       yield* parser.push(decoder.decode(value, { stream: true }));
     }

@@ -50,7 +50,7 @@ export interface ChatChunk {
   usage?: Usage | null;
   timings?: Timings;
   prompt_progress?: PromptProgress;
-  error?: ServerError;
+  error?: ServerError | string;
 }
 
 export interface ModelInfo {

@@ -150,6 +150,7 @@ export function CardChart(props: {
             look(pointer.current);
           }}
           onPointerUp={() => (drag.current = null)}
+          onPointerCancel={() => (drag.current = null)}
           onPointerLeave={() => {
             pointer.current = null;
             setHover(null);

@@ -237,7 +237,7 @@ function OperatorTable({ rank, card }: { rank: number; card: CardSummary }) {
                 <i class={`kind-${kindNames[row.kind] ?? 'other'}`} aria-hidden="true" />
                 {row.operator}
               </th>
-              <td>{row.calls.toLocaleString()}</td>
+              <td>{decimal(row.calls)}</td>
               <td>{timeText(row.time)}</td>
               <td>
                 <span class="share" aria-hidden="true">

@@ -12,6 +12,7 @@ export interface StoredPicture {
 export interface Database {
   readonly kept: boolean;
   conversations(): Promise<Conversation[]>;
+  conversation(id: string): Promise<Conversation | null>;
   putConversation(conversation: Conversation): Promise<void>;
   deleteConversation(id: string): Promise<void>;
   picture(id: string): Promise<Blob | null>;
@@ -65,6 +66,12 @@ function indexed(database: IDBDatabase): Database {
   return {
     kept: true,
     conversations: () => run('conversations', 'readonly', (store) => store.getAll()),
+    conversation: async (id) => {
+      const found = await run<Conversation | undefined>('conversations', 'readonly', (store) =>
+        store.get(id),
+      );
+      return found ?? null;
+    },
     putConversation: async (conversation) => {
       await run('conversations', 'readwrite', (store) => store.put(conversation));
     },
@@ -100,12 +107,13 @@ function indexed(database: IDBDatabase): Database {
   };
 }
 
-function inMemory(): Database {
+export function inMemory(): Database {
   const conversations = new Map<string, Conversation>();
   const pictures = new Map<string, Blob>();
   return {
     kept: false,
     conversations: () => Promise.resolve([...conversations.values()]),
+    conversation: async (id) => conversations.get(id) ?? null,
     putConversation: async (conversation) => void conversations.set(conversation.id, conversation),
     deleteConversation: async (id) => void conversations.delete(id),
     picture: async (id) => pictures.get(id) ?? null,

@@ -1,8 +1,8 @@
 import { createStore } from '../base/store.ts';
 import { newId } from '../base/id.ts';
-import { openDatabase, type Database } from './db.ts';
+import { inMemory, openDatabase, type Database } from './db.ts';
 import { makeArchive, readArchive, withNewIds, type Archive } from './transfer.ts';
-import { pictureIdsOf, type Conversation } from './tree.ts';
+import { mergedWith, pictureIdsOf, type Conversation } from './tree.ts';
 
 /// All conversations, which one is open, and whether they outlive the page.
 export interface Library {
@@ -17,6 +17,10 @@ export const library = createStore<Library>({ ready: false, kept: true, all: {},
 let database: Database;
 const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('cardloom');
 const unsaved = new Map<string, ReturnType<typeof setTimeout>>();
+/// What the database would not take (it is full, or another tab has a newer one): it lives as long as
+/// the page.
+const refused = new Set<string>();
+const refusedPictures = new Map<string, Blob>();
 const pictureUrls = new Map<string, Promise<string | null>>();
 /// When a conversation was last put by this tab, counted in puts and reads.
 const lastPut = new Map<string, number>();
@@ -24,10 +28,18 @@ let clock = 0;
 const kDraftMs = 24 * 3600 * 1000; // how long a picture that was never sent may wait in some tab
 const kSaveAfterMs = 700; // a streaming answer changes every frame; the database need not
 
-export async function loadLibrary(): Promise<void> {
-  database = await openDatabase();
-  await reload();
-  if (channel) channel.onmessage = () => void reload();
+export async function loadLibrary(open: () => Promise<Database> = openDatabase): Promise<void> {
+  database = await open();
+  await readAll().catch(() => {
+    database = inMemory(); // one that cannot be read is as good as none
+    return readAll();
+  });
+  flush();
+  if (channel) {
+    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (typeof data === 'string') void refresh(data).catch(() => undefined);
+    };
+  }
   addEventListener('pagehide', () => flush());
   await database.deleteUnused(usedPictures(), Date.now() - kDraftMs).catch(() => undefined);
 }
@@ -36,17 +48,40 @@ function usedPictures(): Set<string> {
   return new Set(Object.values(library.get().all).flatMap((one) => [...pictureIdsOf(one)]));
 }
 
-async function reload(): Promise<void> {
-  const began = ++clock;
+function isKept(): boolean {
+  return database.kept && refused.size === 0 && refusedPictures.size === 0;
+}
+
+async function readAll(): Promise<void> {
   const found = await database.conversations();
   library.set((now) => {
-    const all = Object.fromEntries(found.map((one) => [one.id, one]));
-    // What this tab is writing is newer than what the database had when it was asked.
-    for (const [id, mine] of Object.entries(now.all)) {
-      if (unsaved.has(id) || (lastPut.get(id) ?? 0) > began) all[id] = mine;
-    }
-    const openId = now.openId !== null && all[now.openId] ? now.openId : null;
-    return { ready: true, kept: database.kept, all, openId };
+    // What was asked while the database was being opened is not in it yet.
+    const all = { ...Object.fromEntries(found.map((one) => [one.id, one])), ...now.all };
+    return { ...now, ready: true, kept: isKept(), all };
+  });
+}
+
+/// Takes over what another tab did to a conversation.
+async function refresh(id: string): Promise<void> {
+  const began = ++clock;
+  const theirs = await database.conversation(id);
+  const mine = conversationOf(id);
+  // What this tab is writing is newer than what the database had when it was asked.
+  const isWriting = unsaved.has(id) || refused.has(id) || (lastPut.get(id) ?? 0) > began;
+  if (!theirs) {
+    if (mine && !isWriting) forget(id);
+    return;
+  }
+  const next = !mine ? theirs : isWriting ? mergedWith(mine, theirs) : mergedWith(theirs, mine);
+  if (next === mine) return;
+  if (next !== theirs) return putConversation(next);
+  library.set((now) => ({ ...now, all: { ...now.all, [id]: next } }));
+}
+
+function forget(id: string): void {
+  library.set((now) => {
+    const { [id]: _gone, ...all } = now.all;
+    return { ...now, all, openId: now.openId === id ? null : now.openId };
   });
 }
 
@@ -76,14 +111,27 @@ export function changeConversation(id: string, change: (now: Conversation) => Co
 }
 
 function save(id: string): void {
+  if (!library.get().ready) return; // loadLibrary() does it
   clearTimeout(unsaved.get(id));
   unsaved.delete(id);
   const conversation = conversationOf(id);
   if (!conversation) return;
   database.putConversation(conversation).then(
-    () => channel?.postMessage(id),
-    () => library.set((now) => ({ ...now, kept: false })),
+    () => {
+      refused.delete(id);
+      channel?.postMessage(id);
+      noteKept();
+    },
+    () => {
+      refused.add(id);
+      noteKept();
+    },
   );
+}
+
+function noteKept(): void {
+  const kept = isKept();
+  if (library.get().kept !== kept) library.set((now) => ({ ...now, kept }));
 }
 
 export function flush(): void {
@@ -95,18 +143,36 @@ export async function removeConversation(id: string): Promise<void> {
   if (!gone) return;
   clearTimeout(unsaved.get(id));
   unsaved.delete(id);
-  library.set((now) => {
-    const { [id]: _gone, ...all } = now.all;
-    return { ...now, all, openId: now.openId === id ? null : now.openId };
-  });
-  await database.deleteConversation(id);
+  refused.delete(id);
+  forget(id);
   const used = usedPictures();
-  await database.deletePictures([...pictureIdsOf(gone)].filter((picture) => !used.has(picture)));
-  channel?.postMessage(id);
+  const pictures = [...pictureIdsOf(gone)].filter((picture) => !used.has(picture));
+  for (const picture of pictures) forgetPicture(picture);
+  try {
+    await database.deleteConversation(id);
+    await database.deletePictures(pictures);
+  } finally {
+    channel?.postMessage(id);
+  }
 }
 
-export async function removeAll(): Promise<void> {
-  for (const id of Object.keys(library.get().all)) await removeConversation(id);
+function forgetPicture(id: string): void {
+  refusedPictures.delete(id);
+  void pictureUrls.get(id)?.then((url) => url !== null && URL.revokeObjectURL(url));
+  pictureUrls.delete(id);
+}
+
+/// The words of conversations as search() reads them: an answer that grows changes one of them.
+const haystacks = new WeakMap<Conversation, string>();
+
+function haystackOf(conversation: Conversation): string {
+  let text = haystacks.get(conversation);
+  if (text === undefined) {
+    const texts = Object.values(conversation.messages).map((message) => message.text);
+    text = [conversation.title, ...texts].join('\n').toLowerCase();
+    haystacks.set(conversation, text);
+  }
+  return text;
 }
 
 /// Conversations whose title or messages contain every word of `text`, the latest first.
@@ -116,22 +182,18 @@ export function search(all: Record<string, Conversation>, text: string): Convers
     .split(/\s+/)
     .filter((word) => word !== '');
   return Object.values(all)
-    .filter((conversation) => {
-      if (words.length === 0) return true;
-      const haystack = [
-        conversation.title,
-        ...Object.values(conversation.messages).map((m) => m.text),
-      ]
-        .join('\n')
-        .toLowerCase();
-      return words.every((word) => haystack.includes(word));
-    })
+    .filter((one) => words.length === 0 || words.every((word) => haystackOf(one).includes(word)))
     .sort((a, b) => b.updated - a.updated);
 }
 
 export async function addPicture(blob: Blob): Promise<string> {
   const id = newId();
-  await database.putPicture({ id, blob, added: Date.now() });
+  try {
+    await database.putPicture({ id, blob, added: Date.now() });
+  } catch {
+    refusedPictures.set(id, blob);
+    noteKept();
+  }
   pictureUrls.set(id, Promise.resolve(URL.createObjectURL(blob)));
   return id;
 }
@@ -140,18 +202,24 @@ export async function addPicture(blob: Blob): Promise<string> {
 export function pictureUrl(id: string): Promise<string | null> {
   let url = pictureUrls.get(id);
   if (!url) {
-    url = database.picture(id).then((blob) => (blob ? URL.createObjectURL(blob) : null));
+    url = storedPicture(id).then(
+      (blob) => (blob ? URL.createObjectURL(blob) : null),
+      () => {
+        pictureUrls.delete(id); // the next look may find it
+        return null;
+      },
+    );
     pictureUrls.set(id, url);
   }
   return url;
 }
 
-export function storedPicture(id: string): Promise<Blob | null> {
-  return database.picture(id);
+export async function storedPicture(id: string): Promise<Blob | null> {
+  return refusedPictures.get(id) ?? database.picture(id);
 }
 
 export async function pictureDataUrl(id: string): Promise<string | null> {
-  const blob = await database.picture(id);
+  const blob = await storedPicture(id);
   return blob === null ? null : dataUrlOf(blob);
 }
 

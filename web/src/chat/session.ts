@@ -12,6 +12,7 @@ import {
   putConversation,
 } from './library.ts';
 import { settings, type Settings } from './settings.ts';
+import { t } from '../i18n/i18n.ts';
 import { TokenCollector } from './tokens.ts';
 import * as tree from './tree.ts';
 
@@ -48,6 +49,7 @@ export function ask(
   pictures: tree.PictureRef[],
   parent?: string | null,
 ): void {
+  if (conversationId !== null && isRunning(conversationId)) return;
   let conversation = conversationId === null ? undefined : conversationOf(conversationId);
   conversation ??= tree.newConversation(settings.get().system);
   const below = parent === undefined ? (tree.pathOf(conversation).at(-1)?.id ?? null) : parent;
@@ -177,7 +179,7 @@ async function run(conversationId: string, messageId: string, continues: boolean
   }));
   setRun(messageId, null);
   flush();
-  if (failure?.kind === 'network') void look();
+  if (failure) void look(); // it may be the server that is gone, full, or wants another key
 }
 
 /// The tokens of the whole answer. One that goes on without them, or began without, has none: a map of
@@ -216,10 +218,17 @@ function setRun(messageId: string, run: Run | null): void {
   });
 }
 
-/// Adds streamed text to its message once a frame (a hidden tab has no frames: ten times a second).
+const kFrameMs = 17;
+const kHiddenMs = 250; // a hidden tab has no frames
+const kRestFactor = 2; // rest this much longer than drawing took, so that one can type meanwhile
+const kLongestRestMs = 1000;
+
+/// Adds streamed text to its message, once a frame or less often where drawing it takes long.
 class FrameText {
   private text = '';
-  private scheduled = false;
+  private frame = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private restUntil = 0;
 
   constructor(
     private readonly conversationId: string,
@@ -228,22 +237,30 @@ class FrameText {
 
   add(piece: string): void {
     this.text += piece;
-    if (this.scheduled) return;
-    this.scheduled = true;
-    if (document.hidden) setTimeout(() => this.flush(), 100);
-    else requestAnimationFrame(() => this.flush());
+    if (this.timer !== undefined) return;
+    const rest = this.restUntil - performance.now();
+    this.timer = setTimeout(() => this.flush(), rest > 0 ? rest : kHiddenMs);
+    if (rest <= 0) this.frame = requestAnimationFrame(() => this.flush());
   }
 
   flush(): void {
-    this.scheduled = false;
+    clearTimeout(this.timer);
+    cancelAnimationFrame(this.frame);
+    this.timer = undefined;
     if (this.text === '') return;
     const piece = this.text;
     this.text = '';
+    const began = performance.now();
     changeConversation(this.conversationId, (now) =>
       tree.withChange(now, this.messageId, {
         text: (now.messages[this.messageId]?.text ?? '') + piece,
       }),
     );
+    // Components draw in a microtask; a task behind it knows how long they took.
+    setTimeout(() => {
+      const now = performance.now();
+      this.restUntil = now + Math.min(kLongestRestMs, kRestFactor * (now - began - kFrameMs));
+    });
   }
 }
 
@@ -272,8 +289,7 @@ async function contentOf(message: tree.Message): Promise<ApiMessage['content']> 
   const parts: ContentPart[] = [];
   for (const picture of message.pictures) {
     const url = await pictureDataUrl(picture.id);
-    if (url === null)
-      throw new Error(`The picture ${picture.name} is no longer stored in this browser.`);
+    if (url === null) throw new Error(t('pictureLost', { name: picture.name }));
     parts.push({ type: 'image_url', image_url: { url } });
   }
   if (message.text !== '') parts.push({ type: 'text', text: message.text });

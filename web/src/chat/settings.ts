@@ -109,6 +109,17 @@ function fieldsOf(found: unknown): Record<string, unknown> {
   return (typeof found === 'object' && found !== null ? found : {}) as Record<string, unknown>;
 }
 
+/// What a person typed into the field of a number: `value` undefined leaves it to the server, as an
+/// empty text does and one that is out of range.
+export function readNumber(
+  field: SamplingField,
+  text: string,
+): { value: number | undefined; wrong: boolean } {
+  const value = Number(text);
+  if (text.trim() === '') return { value: undefined, wrong: false };
+  return inRange(field, value) ? { value, wrong: false } : { value: undefined, wrong: true };
+}
+
 export function inRange(field: SamplingField, value: number): boolean {
   return value >= field.min && value <= field.max && (!field.whole || Number.isInteger(value));
 }

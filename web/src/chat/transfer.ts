@@ -1,7 +1,14 @@
 import { newId } from '../base/id.ts';
+import type { Usage } from '../api/types.ts';
 import { acceptSampling, details } from './settings.ts';
 import { acceptTokens } from './tokens.ts';
-import type { Conversation, Message, PictureRef } from './tree.ts';
+import {
+  kRoot,
+  type AnswerStats,
+  type Conversation,
+  type Message,
+  type PictureRef,
+} from './tree.ts';
 
 /// A file of exported conversations: everything in it, pictures too, as one JSON.
 export interface Archive {
@@ -14,6 +21,8 @@ export interface Archive {
 
 const kFormat = 'cardloom-conversations';
 const kPictureUrl = /^data:image\/(?:png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}$/;
+const kMostPixels = 1e6; // of a side
+const kLatest = 8.64e15; // milliseconds that a date can say
 const kId = /^[a-z0-9]{1,64}$/;
 
 export function makeArchive(
@@ -67,25 +76,28 @@ export function withNewIds(
   conversation: Conversation,
   pictureIds: Record<string, string>,
 ): Conversation {
-  const ids: Record<string, string> = { root: 'root' };
-  for (const id of Object.keys(conversation.messages)) ids[id] = newId();
+  const ids = new Map([[kRoot, kRoot]]);
+  for (const id of Object.keys(conversation.messages)) ids.set(id, newId());
   const messages: Record<string, Message> = {};
   for (const message of Object.values(conversation.messages)) {
-    const id = ids[message.id]!;
+    const id = ids.get(message.id)!;
     messages[id] = {
       ...message,
       id,
-      parent: message.parent === null ? null : ids[message.parent]!,
-      ...(message.pair ? { pair: { ...message.pair, other: ids[message.pair.other] ?? '' } } : {}),
+      parent: message.parent === null ? null : ids.get(message.parent)!,
+      ...(message.pair
+        ? { pair: { ...message.pair, other: ids.get(message.pair.other) ?? '' } }
+        : {}),
       pictures: message.pictures.map((picture) => ({
         ...picture,
-        id: pictureIds[picture.id] ?? picture.id,
+        id: Object.hasOwn(pictureIds, picture.id) ? pictureIds[picture.id]! : picture.id,
       })),
     };
   }
   const chosen: Record<string, string> = {};
   for (const [parent, child] of Object.entries(conversation.chosen)) {
-    if (ids[parent] && ids[child]) chosen[ids[parent]] = ids[child];
+    const [from, to] = [ids.get(parent), ids.get(child)];
+    if (from !== undefined && to !== undefined) chosen[from] = to;
   }
   return { ...conversation, id: newId(), messages, chosen };
 }
@@ -95,12 +107,18 @@ function conversationAt(found: unknown, place: string): Conversation {
   const messages: Record<string, Message> = {};
   for (const [id, one] of Object.entries(objectAt(from['messages'], `${place}/messages`))) {
     const message = messageAt(one, `${place}/messages/${id}`);
+    // Neither the root's name nor one that every object has.
+    if (!kId.test(id) || id === kRoot || id in Object.prototype)
+      throw new ArchiveError(
+        `${place}/messages/${id}`,
+        'must be named by small letters and digits',
+      );
     if (message.id !== id)
       throw new ArchiveError(`${place}/messages/${id}/id`, 'must be its own key');
     messages[id] = message;
   }
   for (const message of Object.values(messages)) {
-    if (message.parent !== null && !messages[message.parent]) {
+    if (message.parent !== null && !Object.hasOwn(messages, message.parent)) {
       throw new ArchiveError(
         `${place}/messages/${message.id}/parent`,
         'must be a message of the conversation',
@@ -109,14 +127,16 @@ function conversationAt(found: unknown, place: string): Conversation {
   }
   const chosen: Record<string, string> = {};
   for (const [parent, child] of Object.entries(objectAt(from['chosen'] ?? {}, `${place}/chosen`))) {
-    if (typeof child === 'string' && messages[child]) chosen[parent] = child;
+    const isKnown = parent === kRoot || Object.hasOwn(messages, parent);
+    if (isKnown && typeof child === 'string' && Object.hasOwn(messages, child))
+      chosen[parent] = child;
   }
   return {
     id: textAt(from, 'id', place),
     title: textAt(from, 'title', place),
     titled: from['titled'] === true,
-    created: numberAt(from, 'created', place),
-    updated: numberAt(from, 'updated', place),
+    created: timeAt(from, 'created', place),
+    updated: Math.min(Date.now(), timeAt(from, 'updated', place)), // none above all others for ever
     system: textAt(from, 'system', place),
     messages,
     chosen,
@@ -137,7 +157,7 @@ function messageAt(found: unknown, place: string): Message {
     role,
     text: textAt(from, 'text', place),
     pictures: pictures.map((one, i) => pictureAt(one, `${place}/pictures/${i}`)),
-    created: numberAt(from, 'created', place),
+    created: timeAt(from, 'created', place),
   };
   if (typeof from['finish'] === 'string') message.finish = from['finish'];
   if (from['json'] === true) message.json = true;
@@ -151,7 +171,7 @@ function messageAt(found: unknown, place: string): Message {
       if (typeof system === 'string') message.pair.system = system;
     }
   }
-  if (isPlainObject(from['stats'])) message.stats = numbersOnly(from['stats']);
+  if (isPlainObject(from['stats'])) message.stats = acceptStats(from['stats']);
   return message;
 }
 
@@ -161,21 +181,54 @@ function pictureAt(found: unknown, place: string): PictureRef {
   return {
     id: textAt(from, 'id', place),
     name: textAt(from, 'name', place),
-    width: numberAt(from, 'width', place),
-    height: numberAt(from, 'height', place),
-    bytes: numberAt(from, 'bytes', place),
+    width: numberAt(from, 'width', place, 1, kMostPixels),
+    height: numberAt(from, 'height', place, 1, kMostPixels),
+    bytes: numberAt(from, 'bytes', place, 0, Number.MAX_SAFE_INTEGER),
     ...(detail ? { detail } : {}),
   };
 }
 
-/// A tree of numbers: what statistics are, and nothing else can hide in it.
-function numbersOnly(from: Record<string, unknown>, depth = 0): Record<string, never> {
-  const kept: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(from)) {
-    if (typeof value === 'number' && Number.isFinite(value)) kept[key] = value;
-    else if (isPlainObject(value) && depth < 3) kept[key] = numbersOnly(value, depth + 1);
+const kUsage = ['prompt_tokens', 'completion_tokens', 'total_tokens'] as const;
+const kUsageDetails = ['cached_tokens', 'image_tokens'] as const;
+const kTimings = [
+  'queue_ms',
+  'image_fetch_ms',
+  'image_decode_ms',
+  'image_preprocess_ms',
+  'image_encode_ms',
+  'prefill_ms',
+  'first_token_ms',
+  'decode_ms',
+  'tokens_per_second',
+] as const;
+
+/// Statistics out of anything: the numbers that are shown, and nothing else can hide in them.
+function acceptStats(found: Record<string, unknown>): AnswerStats {
+  const stats: AnswerStats = numbersOf(found, ['firstTokenMs', 'totalMs']);
+  if (isPlainObject(found['timings'])) stats.timings = numbersOf(found['timings'], kTimings);
+  const { usage } = found;
+  if (isPlainObject(usage)) {
+    const counts = numbersOf(usage, kUsage);
+    const details = usage['prompt_tokens_details'];
+    if (kUsage.every((name) => counts[name] !== undefined)) {
+      stats.usage = counts as Usage;
+      if (isPlainObject(details))
+        stats.usage.prompt_tokens_details = numbersOf(details, kUsageDetails);
+    }
   }
-  return kept as Record<string, never>;
+  return stats;
+}
+
+function numbersOf<Name extends string>(
+  from: Record<string, unknown>,
+  names: readonly Name[],
+): Partial<Record<Name, number>> {
+  const kept: Partial<Record<Name, number>> = {};
+  for (const name of names) {
+    const value = from[name];
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) kept[name] = value;
+  }
+  return kept;
 }
 
 function isPlainObject(found: unknown): found is Record<string, unknown> {
@@ -193,10 +246,20 @@ function textAt(from: Record<string, unknown>, key: string, place: string): stri
   return found;
 }
 
-function numberAt(from: Record<string, unknown>, key: string, place: string): number {
+function timeAt(from: Record<string, unknown>, key: string, place: string): number {
+  return numberAt(from, key, place, 0, kLatest);
+}
+
+function numberAt(
+  from: Record<string, unknown>,
+  key: string,
+  place: string,
+  least: number,
+  most: number,
+): number {
   const found = from[key];
-  if (typeof found !== 'number' || !Number.isFinite(found)) {
-    throw new ArchiveError(`${place}/${key}`, 'must be a number');
+  if (typeof found !== 'number' || !(found >= least && found <= most)) {
+    throw new ArchiveError(`${place}/${key}`, `must be a number from ${least} to ${most}`);
   }
   return found;
 }

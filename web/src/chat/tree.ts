@@ -73,13 +73,6 @@ export function newConversation(system: string, now = Date.now()): Conversation 
   };
 }
 
-/// The children of a message (null: of the root), oldest first.
-export function childrenOf(conversation: Conversation, parent: string | null): Message[] {
-  return Object.values(conversation.messages)
-    .filter((message) => message.parent === parent)
-    .sort((a, b) => a.created - b.created);
-}
-
 /// The branch being read, from the first message to the last.
 export function pathOf(conversation: Conversation): Message[] {
   const children = new Map<string, Message[]>();
@@ -152,26 +145,29 @@ export function withChosen(conversation: Conversation, id: string): Conversation
   return { ...conversation, chosen: { ...conversation.chosen, [message.parent ?? kRoot]: id } };
 }
 
-/// Without `id` and everything below it.
-export function withoutBranch(conversation: Conversation, id: string): Conversation {
-  const gone = new Set([id]);
-  for (let size = 0; size !== gone.size;) {
-    size = gone.size;
-    for (const message of Object.values(conversation.messages)) {
-      if (message.parent !== null && gone.has(message.parent)) gone.add(message.id);
-    }
-  }
+/// `base` with what another tab has added: messages that it lacks, and those that grew there. Which
+/// tab writes last does not matter then; nothing that was asked or answered is lost.
+export function mergedWith(base: Conversation, other: Conversation): Conversation {
+  const grown = Object.values(other.messages).filter((message) => {
+    const own = base.messages[message.id];
+    return !own || isFurther(message, own);
+  });
+  if (grown.length === 0) return base;
   return {
-    ...conversation,
-    messages: Object.fromEntries(
-      Object.entries(conversation.messages).filter(([key]) => !gone.has(key)),
-    ),
-    chosen: Object.fromEntries(
-      Object.entries(conversation.chosen).filter(
-        ([parent, child]) => !gone.has(parent) && !gone.has(child),
-      ),
-    ),
+    ...base,
+    updated: Math.max(base.updated, other.updated),
+    messages: {
+      ...base.messages,
+      ...Object.fromEntries(grown.map((message) => [message.id, message])),
+    },
+    chosen: { ...other.chosen, ...base.chosen },
   };
+}
+
+function isFurther(message: Message, than: Message): boolean {
+  const isOver = ({ finish, failure }: Message) => finish !== undefined || failure !== undefined;
+  if (message.text.length !== than.text.length) return message.text.length > than.text.length;
+  return isOver(message) && !isOver(than);
 }
 
 export interface NewMessage {

@@ -36,7 +36,7 @@ export const en = {
   noHistory: 'Conversations will appear here. They stay in this browser.',
   nothingFound: 'Nothing found.',
   notKept:
-    'This browser does not let the page store anything: conversations are lost when it is closed.',
+    'This browser lets the page store nothing, or nothing more: what is new is lost when the page is closed.',
   untitled: 'Untitled',
   today: 'Today',
   yesterday: 'Yesterday',
@@ -48,6 +48,7 @@ export const en = {
   deleteAll: 'Delete all conversations',
   deleteAllText: 'All {n} conversations and their pictures will be deleted from this browser.',
   imported: 'Imported conversations: {n}',
+  exportFailed: 'The file cannot be written. {why}',
   importFailed: 'This file cannot be imported. {why}',
   answering: 'Answering',
 
@@ -55,6 +56,7 @@ export const en = {
   reachReady: 'Ready',
   reachLoading: 'Loading the model …',
   reachDraining: 'Server is shutting down',
+  reachFailed: 'The server has lost its cards',
   reachLost: 'Server not reachable, retrying …',
   reachKey: 'API key needed',
   tp: 'cards: {n}',
@@ -88,6 +90,8 @@ export const en = {
   pictureGone: 'no longer stored',
   tooManyPictures: 'The server takes at most {n} pictures in a conversation.',
   pictureTooLarge: '{name} cannot be brought below the server’s limit of {size}.',
+  readingPicture: 'Reading the picture …',
+  pictureLost: 'The picture {name} is no longer stored in this browser.',
   pictureUnreadable: '{name} cannot be read as a picture.',
   pictureNumber: 'Picture {n}',
   movedTo: 'Now at place {n} of {all}',
@@ -208,6 +212,7 @@ export const en = {
   changeKey: 'Change the API key',
   forgetKey: 'Forget the key',
   keyLabel: 'Key of this server',
+  keyLetters: 'A key is of letters, digits and signs of ASCII, without spaces.',
   rememberKey: 'Remember it in this browser',
   keyHint:
     'Without this the key is forgotten when the tab is closed. It is sent to this server only.',

@@ -50,7 +50,8 @@ export function duration(milliseconds: number): string {
   if (seconds < 100) {
     return `${seconds.toLocaleString(lang, { maximumFractionDigits: seconds < 10 ? 2 : 1 })} s`;
   }
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 export function bytes(count: number): string {

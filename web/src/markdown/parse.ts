@@ -2,16 +2,21 @@ import { Lexer, Marked, type Token, type TokenizerAndRendererExtension, type Tok
 
 /// Markdown as the page reads it: GitHub's, with TeX between $ $, $$ $$, \( \) and \[ \].
 
+// The longest formulae: without a bound, text that only begins many of them is read again and again
+// to its end.
 const kInlineMath = [
-  /^\\\((.+?)\\\)/s,
-  /^\$\$([^$]+?)\$\$/s,
+  /^\\\((.{1,1000}?)\\\)/s,
+  /^\$\$([^$]{1,1000}?)\$\$/s,
   // A dollar is also money: none of "$5 and $6", so no space inside and no digit behind.
-  /^\$((?!\s)(?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)/,
+  /^\$((?!\s)(?:\\.|[^$\\\n]){1,1000}?)(?<!\s)\$(?!\d)/,
 ];
 const kBlockMath = [
-  /^ {0,3}\\\[([\s\S]+?)\\\][ \t]*(?:\n+|$)/,
-  /^ {0,3}\$\$([\s\S]+?)\$\$[ \t]*(?:\n+|$)/,
+  /^ {0,3}\\\[([\s\S]{1,4000}?)\\\][ \t]*(?:\n+|$)/,
+  /^ {0,3}\$\$([\s\S]{1,4000}?)\$\$[ \t]*(?:\n+|$)/,
 ];
+// Only where one ends too: each line said to begin one has the paragraph read anew from there.
+const kBlockMathStart =
+  /^ {0,3}(?:\$\$[\s\S]{1,4000}?\$\$|\\\[[\s\S]{1,4000}?\\\])[ \t]*(?:\n|$(?!\n))/m;
 
 function mathToken(type: string, rules: RegExp[], source: string): Tokens.Generic | undefined {
   for (const rule of rules) {
@@ -34,7 +39,7 @@ const inlineMath: TokenizerAndRendererExtension = {
 const blockMath: TokenizerAndRendererExtension = {
   name: 'block_math',
   level: 'block',
-  start: (source) => firstOf(source, /^ {0,3}(?:\$\$|\\\[)/m),
+  start: (source) => firstOf(source, kBlockMathStart),
   tokenizer: (source) => mathToken('block_math', kBlockMath, source),
   renderer: (token) =>
     `<div class="tex" data-tex="${escapeHtml(String(token['tex']))}" data-display="1"></div>`,
@@ -67,10 +72,11 @@ markdown.use({
   },
 });
 
-/// One top-level piece of a text: a paragraph, a list, a table, a code block.
+/// One top-level piece of a text: a paragraph, a list, a table, a code block. Without a token it is
+/// shown as it stands.
 export interface Block {
   raw: string;
-  token: Token;
+  token: Token | null;
 }
 
 /// Cuts a growing text into blocks, reading again only what can still change: the last two blocks
@@ -87,9 +93,9 @@ export class BlockSplitter {
       this.head = '';
       this.links = {};
     }
-    const lexer = new Lexer(markdown.defaults);
-    Object.assign(lexer.tokens.links, this.links);
-    const tokens = lexer.lex(text.slice(this.head.length));
+    const rest = text.slice(this.head.length);
+    const tokens = this.read(rest);
+    if (!tokens) return [...this.finished, { raw: rest, token: null }];
     const open = tokens.filter((token) => token.type !== 'space').slice(-2);
     const firstOpen = open.length < 2 ? 0 : tokens.indexOf(open[0]!);
     const blocks: Block[] = [];
@@ -107,9 +113,27 @@ export class BlockSplitter {
     });
     return [...this.finished, ...blocks];
   }
+
+  /// Null for what nests so deeply that the reader runs out of stack: a model that repeats "> "
+  /// must not take the page with it.
+  private read(text: string): Token[] | null {
+    const lexer = new Lexer(markdown.defaults);
+    Object.assign(lexer.tokens.links, this.links);
+    try {
+      return lexer.lex(text);
+    } catch (error) {
+      if (error instanceof RangeError) return null;
+      throw error;
+    }
+  }
 }
 
 /// HTML of one block, not yet safe: see sanitize().
-export function blockHtml(block: Block): string {
-  return markdown.parser([block.token]);
+export function blockHtml({ raw, token }: Block): string {
+  try {
+    if (token) return markdown.parser([token]);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // too deep to be written, too
+  }
+  return `<p>${escapeHtml(raw)}</p>`;
 }

@@ -1,6 +1,6 @@
-import katex from 'katex';
 import type { Message } from '../chat/tree.ts';
 import { codeToHtml } from '../markdown/highlight.ts';
+import { texToMathml } from '../markdown/katex.ts';
 import { BlockSplitter, blockHtml, escapeHtml } from '../markdown/parse.ts';
 import { sanitize } from '../markdown/sanitize.ts';
 import { asCode, isEmpty, oneLine, type Shared, type ShareWords } from './markdown.ts';
@@ -69,11 +69,10 @@ function answerHtml(text: string): string {
     root.append(...part.childNodes);
   }
   for (const formula of root.querySelectorAll<HTMLElement>('.tex')) {
-    formula.innerHTML = katex.renderToString(formula.dataset['tex'] ?? '', {
-      output: 'mathml',
-      displayMode: formula.dataset['display'] === '1',
-      ...{ throwOnError: false, trust: false, strict: 'ignore', maxSize: 20, maxExpand: 500 },
-    });
+    formula.innerHTML = texToMathml(
+      formula.dataset['tex'] ?? '',
+      formula.dataset['display'] === '1',
+    );
     delete formula.dataset['tex'];
   }
   for (const code of root.querySelectorAll('pre code')) {

@@ -12,10 +12,14 @@ export async function copyText(text: string): Promise<void> {
   area.value = text;
   area.style.position = 'fixed';
   area.style.opacity = '0';
-  document.body.append(area);
+  const focused = document.activeElement;
+  // Outside of a modal dialog nothing can be selected while it is open.
+  const dialogs = document.querySelectorAll('dialog[open]');
+  (dialogs[dialogs.length - 1] ?? document.body).append(area);
   area.select();
   document.execCommand('copy');
   area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
 }
 
 export function download(name: string, type: string, text: string): void {

@@ -13,8 +13,8 @@ import {
   clearDraft,
   draftOf,
   drafts,
+  pastedPictures,
   picturesAbove,
-  picturesIn,
   quoteInDraft,
 } from './drafts.ts';
 import { Icon, IconButton, type IconName } from './icons.tsx';
@@ -25,9 +25,11 @@ export function Composer() {
   const t = useT();
   const id = useStore(library, (now) => now.openId);
   const draft = useStore(drafts, (all) => draftOf(all, id));
+  const ready = useStore(library, (now) => now.ready);
   const running = useStore(runs, (now) => runIn(now, id) !== null);
   const area = useRef<HTMLTextAreaElement>(null);
-  const empty = draft.text.trim() === '' && draft.pictures.length === 0;
+  const isEmpty = draft.text.trim() === '' && draft.pictures.length === 0;
+  const canSend = ready && !running && !isEmpty && draft.coming === 0;
 
   useLayoutEffect(() => {
     if (!area.current) return;
@@ -39,7 +41,7 @@ export function Composer() {
   }, [id]);
 
   const send = () => {
-    if (empty || running) return;
+    if (!canSend) return;
     ask(id, draft.text.trim(), draft.pictures);
     clearDraft(id);
   };
@@ -55,6 +57,7 @@ export function Composer() {
       <InForce />
       <Thumbnails
         pictures={draft.pictures}
+        coming={draft.coming}
         numbered={picturesAbove(id)}
         onChange={(pictures) => changeDraft(id, { pictures })}
         onQuote={(picture, quote) => quoteInDraft(id, picture, quote)}
@@ -63,6 +66,7 @@ export function Composer() {
         id="question"
         ref={area}
         rows={1}
+        dir="auto"
         value={draft.text}
         placeholder={t('askHint')}
         aria-label={t('ask')}
@@ -73,7 +77,7 @@ export function Composer() {
           send();
         }}
         onPaste={(event) => {
-          const files = picturesIn(event.clipboardData);
+          const files = pastedPictures(event.clipboardData);
           if (files.length === 0) return;
           event.preventDefault();
           void addFiles(id, files);
@@ -98,7 +102,7 @@ export function Composer() {
             class="round"
             aria-label={t('send')}
             title={`${t('send')} (Enter)`}
-            disabled={empty}
+            disabled={!canSend}
           >
             <Icon name="send" size={20} />
           </button>

@@ -20,7 +20,8 @@ export function Dialog(props: {
     opened?.showModal();
     return () => {
       opened?.close();
-      if (before instanceof HTMLElement) before.focus();
+      const back = before?.isConnected ? before : document.querySelector('#main'); // it was deleted
+      if (back instanceof HTMLElement) back.focus();
     };
   }, []);
   return (

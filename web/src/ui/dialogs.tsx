@@ -1,6 +1,6 @@
 import { useId, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
-import { keyStore, writeKey } from '../api/key.ts';
+import { isSendable, keyStore, writeKey } from '../api/key.ts';
 import { useT, type Key } from '../i18n/i18n.ts';
 import { CameraDialog } from './camera_dialog.tsx';
 import { Dialog } from './dialog.tsx';
@@ -81,12 +81,14 @@ function KeyDialog({ onClose }: { onClose: () => void }) {
   const kept = useStore(keyStore);
   const [value, setValue] = useState(kept.value);
   const [remember, setRemember] = useState(kept.remember);
+  const wrong = !isSendable(value);
   return (
     <Dialog title={t('apiKey')} onClose={onClose}>
       <form
         class="form"
         onSubmit={(event) => {
           event.preventDefault();
+          if (wrong) return;
           writeKey(value, remember);
           onClose();
         }}
@@ -98,8 +100,10 @@ function KeyDialog({ onClose }: { onClose: () => void }) {
           autocomplete="off"
           spellcheck={false}
           value={value}
+          aria-invalid={wrong}
           onInput={(event) => setValue(event.currentTarget.value)}
         />
+        {wrong && <p class="wrong">{t('keyLetters')}</p>}
         <label class="check">
           <input
             type="checkbox"
@@ -122,7 +126,7 @@ function KeyDialog({ onClose }: { onClose: () => void }) {
               {t('forgetKey')}
             </button>
           )}
-          <button type="submit" class="button primary">
+          <button type="submit" class="button primary" disabled={wrong}>
             {t('save')}
           </button>
         </div>

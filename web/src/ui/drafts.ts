@@ -11,10 +11,11 @@ import { toast } from './state.ts';
 export interface Draft {
   text: string;
   pictures: PictureRef[];
+  coming: number; // pictures that are being read; the question waits for them
 }
 
 export const kNewChat = 'new';
-const kEmpty: Draft = { text: '', pictures: [] };
+const kEmpty: Draft = { text: '', pictures: [], coming: 0 };
 
 /// The drafts by conversation id, or kNewChat.
 export const drafts = createStore<Record<string, Draft>>({});
@@ -28,12 +29,11 @@ export function changeDraft(id: string | null, change: Partial<Draft>): void {
 }
 
 export function clearDraft(id: string | null): void {
-  for (const picture of draftOf(drafts.get(), id).pictures) sources.delete(picture.id);
   drafts.set((now) => ({ ...now, [id ?? kNewChat]: kEmpty }));
 }
 
 /// What the pictures of drafts were made of, so that they can have more detail again.
-const sources = new Map<string, File>();
+const sources = new WeakMap<PictureRef, File>();
 
 /// Reads, checks and stores pictures; what cannot be used is said and left out.
 export async function takePictures(files: Iterable<File>, already: number): Promise<PictureRef[]> {
@@ -60,9 +60,10 @@ async function takeOne(file: File, detail: Detail): Promise<PictureRef | null> {
     });
     const { name, width, height, blob } = prepared;
     const id = await addPicture(blob);
-    sources.set(id, file);
     const chosen = detail === 'original' ? {} : { detail };
-    return { id, name, width, height, bytes: blob.size, ...chosen };
+    const picture: PictureRef = { id, name, width, height, bytes: blob.size, ...chosen };
+    sources.set(picture, file);
+    return picture;
   } catch (error) {
     const large = error instanceof PictureError && error.reason === 'tooLarge';
     const size = bytes(limits.max_image_bytes ?? 0);
@@ -73,7 +74,7 @@ async function takeOne(file: File, detail: Detail): Promise<PictureRef | null> {
 
 /// The picture with another detail: from its file, or from what is stored if that is all there is.
 export async function withDetail(picture: PictureRef, detail: Detail): Promise<PictureRef> {
-  let file = sources.get(picture.id);
+  let file = sources.get(picture);
   if (!file) {
     const blob = await storedPicture(picture.id);
     if (!blob) return picture;
@@ -104,11 +105,18 @@ export function ofPicture(id: string | null, picture: string, quote: string): st
   return all > 1 && n > 0 ? t('ofPicture', { n, quote }) : quote;
 }
 
-export async function addFiles(id: string | null, files: Iterable<File>): Promise<void> {
-  const already = draftOf(drafts.get(), id).pictures.length + picturesAbove(id);
-  const taken = await takePictures(files, already);
-  if (taken.length > 0)
-    changeDraft(id, { pictures: [...draftOf(drafts.get(), id).pictures, ...taken] });
+export async function addFiles(id: string | null, files: File[]): Promise<void> {
+  const change = (what: (now: Draft) => Partial<Draft>) =>
+    changeDraft(id, what(draftOf(drafts.get(), id)));
+  const before = draftOf(drafts.get(), id);
+  const already = before.pictures.length + before.coming + picturesAbove(id);
+  change((now) => ({ coming: now.coming + files.length }));
+  try {
+    const taken = await takePictures(files, already);
+    change((now) => ({ pictures: [...now.pictures, ...taken] }));
+  } finally {
+    change((now) => ({ coming: now.coming - files.length }));
+  }
 }
 
 /// Pictures in what goes to the server before a new question: of the branch being read, or of what
@@ -120,7 +128,21 @@ export function picturesAbove(id: string | null, below?: string | null): number 
   return above.reduce((sum, message) => sum + message.pictures.length, 0);
 }
 
-/// The picture files that were pasted or dropped.
+/// The picture files that were dropped; of others it is said that they are none.
 export function picturesIn(transfer: DataTransfer | null): File[] {
-  return [...(transfer?.files ?? [])].filter((file) => file.type.startsWith('image/'));
+  const files = [...(transfer?.files ?? [])];
+  const pictures = files.filter(isPicture);
+  const other = files.find((file) => !isPicture(file));
+  if (other) toast(t('pictureUnreadable', { name: other.name }), true);
+  return pictures;
+}
+
+/// The picture files that were pasted. Office programs add a picture of the text that is meant.
+export function pastedPictures(transfer: DataTransfer | null): File[] {
+  const isText = transfer?.types.includes('text/html') && transfer.getData('text/plain') !== '';
+  return isText ? [] : [...(transfer?.files ?? [])].filter(isPicture);
+}
+
+function isPicture(file: File): boolean {
+  return file.type.startsWith('image/');
 }

@@ -3,34 +3,11 @@ import { useStore } from '../base/store.ts';
 import type { Failure } from '../api/client.ts';
 import { continueAnswer, retry, runIn, runs } from '../chat/session.ts';
 import { conversationOf } from '../chat/library.ts';
-import { useT, type Key } from '../i18n/i18n.ts';
+import { useT } from '../i18n/i18n.ts';
 import { copyText } from './clipboard.ts';
+import { headingOf } from './error_heading.ts';
 import { Icon, IconButton } from './icons.tsx';
 import { changeUi, toast } from './state.ts';
-
-function headingOf(failure: Failure): Key {
-  if (failure.kind === 'network') return 'errorNetwork';
-  if (failure.kind === 'cut') return 'errorCut';
-  if (failure.kind === 'page') return 'errorPage';
-  if (failure.code === 'context_length_exceeded') return 'errorContext';
-  switch (failure.status) {
-    case 401:
-    case 403:
-      return 'errorKey';
-    case 413:
-      return 'errorTooLarge';
-    case 415:
-      return 'errorPicture';
-    case 429:
-      return 'errorFull';
-    case 503:
-      return 'errorNotReady';
-    case 504:
-      return 'errorLate';
-    default:
-      return failure.status !== undefined && failure.status < 500 ? 'errorRefused' : 'errorServer';
-  }
-}
 
 /// What went wrong in a person's words, the server's own text, and the ways on.
 export function ErrorCard(props: { conversationId: string; messageId: string; failure: Failure }) {

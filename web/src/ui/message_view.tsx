@@ -1,5 +1,5 @@
 import { memo } from 'preact/compat';
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useErrorBoundary, useMemo, useRef, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import { changeConversation } from '../chat/library.ts';
 import { answer, ask, continueAnswer, runIn, runs, type Run } from '../chat/session.ts';
@@ -9,10 +9,10 @@ import { Markdown } from '../markdown/markdown.tsx';
 import { decimal, duration, useT, type Key } from '../i18n/i18n.ts';
 import { asCode } from '../share/markdown.ts';
 import { copyText } from './clipboard.ts';
-import { picturesAbove, picturesIn, quoteInDraft, takePictures } from './drafts.ts';
+import { pastedPictures, picturesAbove, quoteInDraft, takePictures } from './drafts.ts';
 import { ErrorCard } from './error_card.tsx';
 import { Icon, IconButton, Logo } from './icons.tsx';
-import { isSendKey } from './keys.ts';
+import { isComposing, isSendKey } from './keys.ts';
 import { StatsLine } from './stats.tsx';
 import { Thumbnails } from './thumbnails.tsx';
 import { TokenMap } from './token_map.tsx';
@@ -27,6 +27,9 @@ export interface MessageProps {
 
 export const MessageView = memo(
   function MessageView(props: MessageProps) {
+    // What cannot be drawn is shown as it stands: one message must not take the page with it.
+    const [error] = useErrorBoundary(console.error);
+    if (error) return <article class="message bubble">{props.message.text}</article>;
     return props.message.role === 'user' ? <Question {...props} /> : <Answer {...props} />;
   },
   (before, after) =>
@@ -104,9 +107,14 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
   const { message } = props;
   const [text, setText] = useState(message.text);
   const [pictures, setPictures] = useState(message.pictures);
+  const [coming, setComing] = useState(0);
+  const area = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => area.current?.focus(), []);
+  const busy = useStore(runs, (now) => runIn(now, props.conversationId) !== null);
+  const canSend = !busy && coming === 0 && (text.trim() !== '' || pictures.length > 0);
   const above = picturesAbove(props.conversationId, message.parent);
   const send = () => {
-    if (text.trim() === '' && pictures.length === 0) return;
+    if (!canSend) return;
     props.onDone();
     ask(props.conversationId, text.trim(), pictures, message.parent);
   };
@@ -114,6 +122,7 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
     <article class="message question editing" aria-label={t('edit')}>
       <Thumbnails
         pictures={pictures}
+        coming={coming}
         numbered={above}
         onChange={setPictures}
         onQuote={(id, quote) => {
@@ -124,20 +133,23 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
       />
       <textarea
         aria-label={t('edit')}
+        dir="auto"
         value={text}
         rows={Math.min(12, text.split('\n').length + 1)}
-        ref={(area) => area?.focus()}
+        ref={area}
         onInput={(event) => setText(event.currentTarget.value)}
         onPaste={(event) => {
-          const files = picturesIn(event.clipboardData);
+          const files = pastedPictures(event.clipboardData);
           if (files.length === 0) return;
           event.preventDefault();
-          void takePictures(files, pictures.length + above).then((taken) =>
-            setPictures((now) => [...now, ...taken]),
-          );
+          setComing((now) => now + files.length);
+          void takePictures(files, pictures.length + coming + above).then((taken) => {
+            setPictures((now) => [...now, ...taken]);
+            setComing((now) => now - files.length);
+          });
         }}
         onKeyDown={(event) => {
-          if (event.key === 'Escape') {
+          if (event.key === 'Escape' && !isComposing(event)) {
             event.stopPropagation();
             props.onDone();
           }
@@ -151,7 +163,7 @@ function Editor(props: { conversationId: string; message: Message; onDone: () =>
         <button type="button" class="button" onClick={props.onDone}>
           {t('cancel')}
         </button>
-        <button type="button" class="button primary" onClick={send}>
+        <button type="button" class="button primary" disabled={!canSend} onClick={send}>
           {t('send')}
         </button>
       </div>

@@ -1,7 +1,7 @@
 import { useId, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import {
-  inRange,
+  readNumber,
   samplingFields,
   settings,
   type Comparison,
@@ -15,6 +15,7 @@ export function SamplingSettings() {
   const t = useT();
   const sampling = useStore(settings, (now) => now.sampling);
   const comparing = useStore(settings, (now) => now.compare.on);
+  const [resets, setResets] = useState(0);
   return (
     <section>
       <div class="section-head">
@@ -24,10 +25,14 @@ export function SamplingSettings() {
         </h3>
         <ResetButton
           sampling={sampling}
-          onReset={() => settings.set((now) => ({ ...now, sampling: {} }))}
+          onReset={() => {
+            settings.set((now) => ({ ...now, sampling: {} }));
+            setResets(resets + 1);
+          }}
         />
       </div>
       <SamplingRows
+        key={resets} // what was typed and is out of range goes too
         sampling={sampling}
         sliders
         onChange={(next) => settings.set((now) => ({ ...now, sampling: next }))}
@@ -41,6 +46,7 @@ export function CompareSettings() {
   const t = useT();
   const id = useId();
   const compare = useStore(settings, (now) => now.compare);
+  const [resets, setResets] = useState(0);
   const change = (part: Partial<Comparison>) =>
     settings.set((now) => ({ ...now, compare: { ...now.compare, ...part } }));
   return (
@@ -53,7 +59,10 @@ export function CompareSettings() {
         {compare.on && (
           <ResetButton
             sampling={compare.sampling}
-            onReset={() => change({ sampling: {}, system: '' })}
+            onReset={() => {
+              change({ sampling: {}, system: '' });
+              setResets(resets + 1);
+            }}
           />
         )}
       </div>
@@ -69,6 +78,7 @@ export function CompareSettings() {
       {compare.on && (
         <div class="second-setting" role="group" aria-label={t('setting', { side: 'B' })}>
           <SamplingRows
+            key={resets}
             sampling={compare.sampling}
             onChange={(sampling) => change({ sampling })}
             side="B"
@@ -138,12 +148,12 @@ function SamplingRow(props: {
   const t = useT();
   const id = useId();
   const { field, value } = props;
-  const [wrong, setWrong] = useState(false);
-  const change = (next: number | undefined) => {
-    const isWrong = next !== undefined && !inRange(field, next);
-    setWrong(isWrong);
-    props.onChange(isWrong ? undefined : next);
-  };
+  const textOf = (number: number | undefined) => (number === undefined ? '' : String(number));
+  const [typed, setTyped] = useState(textOf(value));
+  const read = readNumber(field, typed);
+  // As it was typed, 0.50 too, until the slider or a reset says something else.
+  const text = read.value === value ? typed : textOf(value);
+  const wrong = read.wrong && text === typed;
   const name = t(field.name as Key);
   return (
     <div class="sampling-row">
@@ -163,7 +173,7 @@ function SamplingRow(props: {
           style={{
             '--fill': `${(100 * ((value ?? field.typical) - field.min)) / (field.max - field.min)}%`,
           }}
-          onInput={(event) => change(event.currentTarget.valueAsNumber)}
+          onInput={(event) => props.onChange(event.currentTarget.valueAsNumber)}
         />
       )}
       <input
@@ -172,12 +182,13 @@ function SamplingRow(props: {
         min={field.min}
         max={field.max}
         step={field.whole ? 1 : 'any'}
-        value={value ?? ''}
+        value={text}
         placeholder={t('serverDefault')}
         aria-invalid={wrong}
         onInput={(event) => {
-          const next = event.currentTarget.valueAsNumber;
-          change(Number.isNaN(next) ? undefined : next);
+          const next = event.currentTarget.value;
+          setTyped(next);
+          props.onChange(readNumber(field, next).value);
         }}
       />
       {wrong && <p class="wrong">{t('range', { min: field.min, max: field.max })}</p>}

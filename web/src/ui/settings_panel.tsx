@@ -4,7 +4,7 @@ import { server } from '../api/status.ts';
 import { keyStore } from '../api/key.ts';
 import { changeConversation, library } from '../chat/library.ts';
 import { details, settings, type AnswerFormat } from '../chat/settings.ts';
-import { bytes, language, useT, type Key, type Language } from '../i18n/i18n.ts';
+import { bytes, decimal, language, useT, type Key, type Language } from '../i18n/i18n.ts';
 import { Icon, IconButton } from './icons.tsx';
 import { CompareSettings, SamplingSettings } from './sampling_settings.tsx';
 import { changeUi, theme, toast, type Theme } from './state.ts';
@@ -282,7 +282,7 @@ function ServerFacts() {
           value === undefined ? null : (
             <div key={key}>
               <dt>{t(key)}</dt>
-              <dd>{typeof value === 'number' ? value.toLocaleString() : value}</dd>
+              <dd>{typeof value === 'number' ? decimal(value) : value}</dd>
             </div>
           ),
         )}

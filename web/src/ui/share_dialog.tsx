@@ -51,7 +51,8 @@ export function ShareDialog({ id }: { id: string }) {
       }
       close();
     } catch (error) {
-      toast((error as Error).message, true); // the server is gone with the part that writes HTML
+      // The server is gone with the part that writes HTML, or it is too long for one string.
+      toast(t('exportFailed', { why: (error as Error).message }), true);
     }
   };
   return (

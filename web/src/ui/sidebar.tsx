@@ -1,4 +1,5 @@
-import { useMemo, useRef, useState } from 'preact/hooks';
+import { memo } from 'preact/compat';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useStore } from '../base/store.ts';
 import {
   changeConversation,
@@ -6,16 +7,16 @@ import {
   importConversations,
   library,
   openConversation,
-  removeAll,
   removeConversation,
   search,
 } from '../chat/library.ts';
-import { isRunning, runIn, runs, stop } from '../chat/session.ts';
+import { runIn, runs, stop } from '../chat/session.ts';
 import type { Conversation } from '../chat/tree.ts';
-import { useT, type Key } from '../i18n/i18n.ts';
+import { t, useT, type Key } from '../i18n/i18n.ts';
 import { download } from './clipboard.ts';
 import { Icon, IconButton, Logo } from './icons.tsx';
-import { changeUi, sidebar, toast, ui } from './state.ts';
+import { isComposing } from './keys.ts';
+import { changeUi, narrow, sidebar, toast, ui } from './state.ts';
 
 export function startNew(): void {
   openConversation(null);
@@ -24,8 +25,8 @@ export function startNew(): void {
 }
 
 export function focusSearch(): void {
-  sidebar.set(true);
-  changeUi({ drawer: true });
+  if (narrow.matches) changeUi({ drawer: true });
+  else sidebar.set(true);
   requestAnimationFrame(() => document.querySelector<HTMLInputElement>('#search')?.select());
 }
 
@@ -75,7 +76,7 @@ export function Sidebar() {
             <h2>{t(key)}</h2>
             <ul>
               {conversations.map((conversation) => (
-                <HistoryItem key={conversation.id} conversation={conversation} />
+                <HistoryItem key={conversation.id} id={conversation.id} name={conversation.title} />
               ))}
             </ul>
           </section>
@@ -87,44 +88,37 @@ export function Sidebar() {
   );
 }
 
-function HistoryItem({ conversation }: { conversation: Conversation }) {
+/// Drawn again when its own name changes, not with each word of an answer.
+const HistoryItem = memo(function HistoryItem({ id, name }: { id: string; name: string }) {
   const t = useT();
-  const isOpen = useStore(library, (now) => now.openId === conversation.id);
+  const isOpen = useStore(library, (now) => now.openId === id);
   const inChat = useStore(ui, (now) => now.view === 'chat');
-  const running = useStore(runs, (now) => runIn(now, conversation.id) !== null);
+  const running = useStore(runs, (now) => runIn(now, id) !== null);
   const [renaming, setRenaming] = useState(false);
-  const title = conversation.title || t('untitled');
-  const rename = (name: string) => {
-    setRenaming(false);
-    if (name.trim() === '' || name === conversation.title) return;
-    changeConversation(conversation.id, (now) => ({ ...now, title: name.trim(), titled: true }));
-  };
+  const button = useRef<HTMLButtonElement>(null);
+  const title = name || t('untitled');
   if (renaming) {
     return (
-      <li>
-        <input
-          class="rename"
-          aria-label={t('rename')}
-          value={conversation.title}
-          ref={(input) => input?.focus()}
-          onBlur={(event) => rename(event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key === 'Enter') rename(event.currentTarget.value);
-            if (event.key === 'Escape') setRenaming(false);
-            event.stopPropagation();
-          }}
-        />
-      </li>
+      <Rename
+        name={name}
+        onDone={(next, byKey) => {
+          setRenaming(false);
+          if (next !== null)
+            changeConversation(id, (now) => ({ ...now, title: next, titled: true }));
+          if (byKey) requestAnimationFrame(() => button.current?.focus());
+        }}
+      />
     );
   }
   return (
     <li class={isOpen && inChat ? 'history-item open' : 'history-item'}>
       <button
+        ref={button}
         type="button"
         class="history-title"
         aria-current={isOpen && inChat ? 'page' : undefined}
         onClick={() => {
-          openConversation(conversation.id);
+          openConversation(id);
           changeUi({ view: 'chat', drawer: false });
         }}
         onDblClick={() => setRenaming(true)}
@@ -143,7 +137,7 @@ function HistoryItem({ conversation }: { conversation: Conversation }) {
           icon="out"
           size={15}
           label={`${t('shareOrExport')}: ${title}`}
-          onClick={() => changeUi({ share: conversation.id })}
+          onClick={() => changeUi({ share: id })}
         />
         <IconButton
           icon="trash"
@@ -156,8 +150,8 @@ function HistoryItem({ conversation }: { conversation: Conversation }) {
                 text: t('deleteText', { title }),
                 action: t('delete'),
                 run: () => {
-                  if (isRunning(conversation.id)) stop(conversation.id);
-                  void removeConversation(conversation.id);
+                  stop(id);
+                  void remove([id]);
                 },
               },
             })
@@ -166,6 +160,49 @@ function HistoryItem({ conversation }: { conversation: Conversation }) {
       </div>
     </li>
   );
+});
+
+/// The name of a conversation while it is being changed; null: it stays.
+function Rename(props: { name: string; onDone: (name: string | null, byKey: boolean) => void }) {
+  const t = useT();
+  const input = useRef<HTMLInputElement>(null);
+  const over = useRef(false);
+  useEffect(() => {
+    input.current?.focus();
+    input.current?.select();
+  }, []);
+  const done = (name: string | null, byKey: boolean) => {
+    if (over.current) return; // taking the field away is a blur, too
+    over.current = true;
+    const next = name?.trim() ?? '';
+    props.onDone(next === '' || next === props.name ? null : next, byKey);
+  };
+  return (
+    <li>
+      <input
+        ref={input}
+        class="rename"
+        aria-label={t('rename')}
+        defaultValue={props.name}
+        onBlur={(event) => done(event.currentTarget.value, false)}
+        onKeyDown={(event) => {
+          event.stopPropagation();
+          if (isComposing(event)) return;
+          if (event.key === 'Enter') done(event.currentTarget.value, true);
+          if (event.key === 'Escape') done(null, true);
+        }}
+      />
+    </li>
+  );
+}
+
+/// What the database still holds afterwards would be back with the next page.
+async function remove(ids: string[]): Promise<void> {
+  try {
+    for (const id of ids) await removeConversation(id);
+  } catch (error) {
+    toast((error as Error).message, true);
+  }
 }
 
 function SidebarFoot({ count, ids }: { count: number; ids: string[] }) {
@@ -209,7 +246,10 @@ function SidebarFoot({ count, ids }: { count: number; ids: string[] }) {
               title: t('deleteAll'),
               text: t('deleteAllText', { n: ids.length }),
               action: t('delete'),
-              run: () => void removeAll(),
+              run: () => {
+                ids.forEach(stop);
+                void remove(ids);
+              },
             },
           })
         }
@@ -218,10 +258,14 @@ function SidebarFoot({ count, ids }: { count: number; ids: string[] }) {
   );
 }
 
-export async function save(ids: string[]): Promise<void> {
-  const archive = await exportConversations(ids);
-  const day = archive.exported.slice(0, 10);
-  download(`cardloom-${day}.json`, 'application/json', JSON.stringify(archive, null, 1));
+async function save(ids: string[]): Promise<void> {
+  try {
+    const archive = await exportConversations(ids);
+    const day = archive.exported.slice(0, 10);
+    download(`cardloom-${day}.json`, 'application/json', JSON.stringify(archive, null, 1));
+  } catch (error) {
+    toast(t('exportFailed', { why: (error as Error).message }), true); // too long for one string
+  }
 }
 
 /// Under the headings today, yesterday, the last week, earlier; empty ones are left out.

@@ -91,7 +91,7 @@ function Details({ stats }: { stats: AnswerStats }) {
           count === undefined ? null : (
             <div key={key}>
               <dt>{t(key)}</dt>
-              <dd>{count.toLocaleString()}</dd>
+              <dd>{decimal(count)}</dd>
             </div>
           ),
         )}

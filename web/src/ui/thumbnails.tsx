@@ -29,6 +29,7 @@ export function movedWithin<T>(list: readonly T[], from: number, to: number): T[
   return [...rest.slice(0, to), list[from]!, ...rest.slice(to)];
 }
 
+const kMostComing = 16; // places held for pictures that are being read
 const kDragged = 'application/x-cardloom-picture';
 
 /// Pictures in a row. With `onChange` they can be removed, and moved by dragging or Alt and arrows;
@@ -37,13 +38,15 @@ export function Thumbnails(props: {
   pictures: PictureRef[];
   large?: boolean;
   numbered?: number;
+  coming?: number; // that are being read
   onChange?: (pictures: PictureRef[]) => void;
   onQuote?: Viewed['quote'];
 }) {
   const t = useT();
   const { pictures, onChange } = props;
   const [over, setOver] = useState<number | null>(null);
-  if (pictures.length === 0) return null;
+  const coming = props.coming ?? 0;
+  if (pictures.length + coming === 0) return null;
   const move = (from: number, to: number) => {
     if (!onChange || from === to || to < 0 || to >= pictures.length) return;
     const id = pictures[from]!.id;
@@ -110,6 +113,11 @@ export function Thumbnails(props: {
               onClick={() => onChange(pictures.filter((one) => one.id !== picture.id))}
             />
           )}
+        </li>
+      ))}
+      {Array.from({ length: Math.min(coming, kMostComing) }, (_, i) => (
+        <li key={`coming-${i}`} class="thumbnail-coming">
+          <span class="visually-hidden">{t('readingPicture')}</span>
         </li>
       ))}
     </ul>

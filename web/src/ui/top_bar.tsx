@@ -12,6 +12,7 @@ const kReach: Record<Reach, { key: Key; dot: string }> = {
   ready: { key: 'reachReady', dot: 'dot-good' },
   loading: { key: 'reachLoading', dot: 'dot-busy' },
   draining: { key: 'reachDraining', dot: 'dot-warn' },
+  failed: { key: 'reachFailed', dot: 'dot-bad' },
   lost: { key: 'reachLost', dot: 'dot-bad' },
   key: { key: 'reachKey', dot: 'dot-warn' },
 };

@@ -7,7 +7,7 @@ import { useT } from '../i18n/i18n.ts';
 import { withDetail } from './drafts.ts';
 import { Icon, IconButton } from './icons.tsx';
 import { RegionLayer } from './region_layer.tsx';
-import { changeUi, type Viewed } from './state.ts';
+import { changeUi, ui, type Viewed } from './state.ts';
 import { describePicture, movedWithin, usePictureUrl } from './thumbnails.tsx';
 
 const kLargest = 12;
@@ -202,6 +202,7 @@ function Stage(props: {
             setView({ ...view, x: event.clientX - from.x, y: event.clientY - from.y });
           }}
           onPointerUp={() => (drag.current = null)}
+          onPointerCancel={() => (drag.current = null)}
         >
           <img src={url} alt={picture.name} draggable={false} />
           {props.children}
@@ -253,15 +254,16 @@ function PictureTools(props: { viewed: Viewed; change: (pictures: PictureRef[]) 
   const t = useT();
   const { pictures, index } = props.viewed;
   const picture = pictures[index]!;
-  const apply = (next: PictureRef[], at: number) => {
+  const apply = (next: PictureRef[], at: number | null) => {
     props.change(next);
-    changeUi({ viewer: { ...props.viewed, pictures: next, index: at } });
+    if (at !== null) changeUi({ viewer: { ...props.viewed, pictures: next, index: at } });
   };
   const choose = async (detail: Detail) => {
     const changed = await withDetail(picture, detail);
+    const now = ui.get().viewer; // somebody may have gone on, or closed it, meanwhile
     apply(
-      pictures.map((one) => (one.id === picture.id ? changed : one)),
-      index,
+      (now?.pictures ?? pictures).map((one) => (one.id === picture.id ? changed : one)),
+      now?.index ?? null,
     );
   };
   const move = (to: number) => apply(movedWithin(pictures, index, to), to);

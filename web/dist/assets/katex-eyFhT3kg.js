@@ -1,1 +1,0 @@
-import{t as e}from"./katex-DZsqLumu.js";function t(t,n){return e.renderToString(t,{displayMode:n,throwOnError:!1,trust:!1,strict:`ignore`,maxSize:20,maxExpand:500})}export{t as texToHtml};
