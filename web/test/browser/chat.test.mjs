@@ -42,8 +42,10 @@ test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }
   await chat.page.getByText('word300').first().waitFor();
   assert.equal(await chat.page.locator('.to-end').count(), 0);
   await chat.page.locator('.messages').hover();
-  await chat.page.mouse.wheel(0, -60);
-  await chat.button('To the end').waitFor();
+  await eventually(async () => {
+    await chat.page.mouse.wheel(0, -60);
+    await chat.button('To the end').waitFor({ timeout: 2000 });
+  });
   const top = () => chat.page.locator('.messages').evaluate((box) => box.scrollTop);
   const left = await top();
   await grows();
