@@ -61,7 +61,7 @@ export async function post(server, path, body, headers = {}) {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
-  });
+  }).catch((error) => { throw new Error(`POST ${path}: ${error.message}: ${error.cause}`, { cause: error }); });  // its message alone is 'fetch failed'
   const text = await response.text();
   let json;
   try {
