@@ -120,7 +120,7 @@ test('no URL leads the server into its own network, nor a file name out of its f
   symlinkSync('/', join(media, 'root'));
   let asked = 0;
   const inside = createServer((_, reply) => { ++asked; reply.end('INTERNAL-SECRET'); });
-  inside.listen(0, '127.0.0.1');
+  inside.listen(0, '127.0.0.1').unref();
   await once(inside, 'listening');
   const port = inside.address().port;
   try {

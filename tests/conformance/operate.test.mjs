@@ -249,7 +249,7 @@ test('pictures are fetched from named hosts and ports only', async () => {
     return response.end(jpeg);
   });
   const inner = createServer((request, response) => { asked.push('inner'); response.end(jpeg); });
-  for (const each of [site, inner]) await once(each.listen(0, '127.0.0.1'), 'listening');
+  for (const each of [site, inner]) await once(each.listen(0, '127.0.0.1').unref(), 'listening');
   const { port } = site.address();
   const url = (path, host = '127.0.0.1') => `http://${host}:${port}${path}`;
   // A name without a port has 80 and 443 at public addresses; one with its port may be of this machine.

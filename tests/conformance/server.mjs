@@ -61,7 +61,7 @@ export async function post(server, path, body, headers = {}) {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
-  });
+  }).catch((error) => { throw new Error(`POST ${path}: ${error.message}: ${error.cause}`, { cause: error }); });  // its message alone is 'fetch failed'
   const text = await response.text();
   let json;
   try {
@@ -126,7 +126,7 @@ export async function raw(server, bytes) {
 export async function startSlowSite(picture) {
   let waiting = [];
   const site = createServer((_, reply) => waiting.push(reply));
-  await once(site.listen(0, '127.0.0.1'), 'listening');
+  await once(site.listen(0, '127.0.0.1').unref(), 'listening');  // a test that fails must not wait for it
   const host = `127.0.0.1:${site.address().port}`;
   return {
     url: `http://${host}/picture`,
