@@ -14,9 +14,9 @@ sanitized() {  # sanitized PRESET REGEX TARGET...: builds the targets, runs the 
   ctest --test-dir "build/$preset" -R "$regex" -LE slow -j "$jobs" --output-on-failure --no-tests=error
 }
 # Ranks, streams, teams, the engine's loop and the server's threads under the thread sanitizer.
-sanitized tsan '^(comm|device|engine|engine_card|http|pictures|server)_tests|^backend_cpu_tests.(ThreadPool|CpuDevice|MachineProbe)|MatmulAllReduce.(Ranks|ARank|Empty|NoLayout)|AllGather' \
+sanitized tsan '^(comm|device|engine|engine_card|http|pictures|server|server_task)_tests|^backend_cpu_tests.(ThreadPool|CpuDevice|MachineProbe)|MatmulAllReduce.(Ranks|ARank|Empty|NoLayout)|AllGather' \
   comm_tests device_tests backend_cpu_tests engine_tests engine_card_tests \
-  matmul_conformance_tests http_tests pictures_tests server_tests
+  matmul_conformance_tests http_tests pictures_tests server_tests server_task_tests
 # Everything that reads what strangers send under the address and undefined-behaviour sanitizers.
 sanitized asan '^(base|tensor|oplog|quant|weights|image|tokenizer|chat|glm4v_config|http|pictures)_tests|^fuzz_|^matmul_conformance_tests.(Matmul|Conv2d|AllGather|Embedding)' \
   base_tests tensor_tests oplog_tests quant_tests weights_tests image_tests tokenizer_tests chat_tests \
