@@ -133,7 +133,8 @@ TEST(ConfigFile, NamesLineAndNearestName) {
 }
 
 TEST(ConfigFile, RefusesTableNamesThatAreNone) {
-  for (const char* text : {"\n[=]\n", "\n[\x01]\n", "\n[[!x]]\n", "\n[\xC3\xA9]\n", "\n["}) {
+  for (const char* text : {"\n[=]\n", "\n[\x01]\n", "\n[[!x]]\n", "\n[serve]\xC3\xA9\n",
+                           "\n[\xC3\xA9]\n", "\n[", "[serve]\ntp = 1 \xC3\xA9\n"}) {
     EXPECT_THAT(error_of(text).message, StartsWith("c.toml:2: ")) << text;
   }
 }

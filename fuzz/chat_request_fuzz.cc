@@ -8,6 +8,7 @@
 #include "cardloom/api/small_requests.h"
 #include "cardloom/base/utf8.h"
 #include "cardloom/models/chat_template.h"
+#include "cardloom/models/chat_tools.h"
 
 namespace {
 
@@ -49,6 +50,10 @@ void check_messages(const GenerationRequest& request) {
   require(num_images == request.pictures.size());
   const auto text = cardloom::render_glm4_chat(request.messages);
   require(text.has_value() == (num_images == 0));
+  for (const auto style : {cardloom::ChatStyle::kGlm4v, cardloom::ChatStyle::kGlm4}) {
+    const auto tools = cardloom::render_tools(request.tools, style, "tools");
+    require(tools.has_value() && cardloom::is_valid_utf8(*tools));
+  }
 }
 
 void check_request(const GenerationRequest& request, const RequestLimits& limits) {
@@ -149,6 +154,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const auto detokenize = cardloom::api::parse_detokenize(body, limits);
     if (const ApiError* error = std::get_if<ApiError>(&detokenize)) check_refusal(*error);
+    require_json(cardloom::api::detokenize_body(body));
+    require_json(cardloom::api::tokenize_body(
+        {.tokens = {1}, .token_strings = {std::string(body)}, .count = 1}, true));
   }
   return 0;
 }

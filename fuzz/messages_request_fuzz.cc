@@ -11,6 +11,7 @@
 #include "cardloom/api/tool_call_parser.h"
 #include "cardloom/base/utf8.h"
 #include "cardloom/models/chat_template.h"
+#include "cardloom/models/chat_tools.h"
 
 namespace {
 
@@ -73,6 +74,7 @@ void check_request(const GenerationRequest& request, const RequestLimits& limits
   }
   require(num_images == request.pictures.size());
   require(cardloom::render_glm4_chat(request.messages).has_value() == (num_images == 0));
+  require(render_tools(request.tools, cardloom::ChatStyle::kGlm4v, "tools").has_value());
   if (request.tool_choice.kind == ToolChoice::Kind::kNamed) {
     require(tool_grammars(request.tools, request.tool_choice).size() == 1);
   }
