@@ -58,9 +58,9 @@ TEST(ApiKeys, BadKeysAreNamedByLineNotByValue) {
   const struct {
     const char* text;
     const char* part;
-  } cases[] = {{"good-key-1\nshort7x", "line 2: a key must have 8 to 1024 characters"},
-               {"k\xc3\xa9y-with-accent", "line 1: a key must have visible ASCII"},
-               {"same-key-1 a,other-key,same-key-1", "line 3: this key was given before, to a"}};
+  } cases[] = {{"good-key-1\nshort7x", "key 2: a key must have 8 to 1024 characters"},
+               {"k\xc3\xa9y-with-accent", "key 1: a key must have visible ASCII"},
+               {"same-key-1 a,other-key,same-key-1", "key 3: this key was given before, to a"}};
   for (const auto& entry : cases) {
     const auto keys = ApiKeys::load("", entry.text);
     ASSERT_FALSE(keys) << entry.text;
