@@ -42,16 +42,20 @@ function Messages({ conversation }: { conversation: Conversation }) {
   const follow = useRef(true);
   const lastTop = useRef(0);
 
+  const toEnd = () => {
+    const box = scroller.current;
+    if (!box) return;
+    box.scrollTop = box.scrollHeight;
+    lastTop.current = box.scrollTop;
+  };
   // Follows the answer as long as the reader has not scrolled away from the end.
   useEffect(() => {
-    const box = scroller.current;
-    if (box && follow.current) box.scrollTop = box.scrollHeight;
+    if (follow.current) toEnd();
   });
   const lastQuestion = path.findLast((message) => message.role === 'user')?.id;
   useEffect(() => {
     follow.current = true;
-    const box = scroller.current;
-    if (box) box.scrollTop = box.scrollHeight;
+    toEnd();
   }, [lastQuestion]);
 
   return (
@@ -66,10 +70,12 @@ function Messages({ conversation }: { conversation: Conversation }) {
           const box = event.currentTarget;
           const left = box.scrollHeight - box.scrollTop - box.clientHeight;
           // Being far from the end says nothing, a fast answer may have grown; only the reader goes up.
+          // Nor does being at the end: the page's own scroll may be told of after the reader's wheel.
           const up = left > 1 && box.scrollTop < lastTop.current;
+          const down = box.scrollTop > lastTop.current;
           lastTop.current = box.scrollTop;
           if (up) follow.current = false;
-          else if (left < 48) follow.current = true;
+          else if (down && left < 48) follow.current = true;
           setAtEnd(follow.current || left < 48);
         }}
         onWheel={(event) => {

@@ -41,12 +41,20 @@ test('an answer grows while it streams, and Escape stops it', { skip: onlyFake }
   // Who scrolls up is left there, who goes to the end follows again.
   await chat.page.getByText('word300').first().waitFor();
   assert.equal(await chat.page.locator('.to-end').count(), 0);
-  await chat.page.locator('.messages').hover();
-  await eventually(async () => {
-    await chat.page.mouse.wheel(0, -60);
-    await chat.button('To the end').waitFor({ timeout: 2000 });
+  const messages = chat.page.locator('.messages');
+  const top = () => messages.evaluate((box) => box.scrollTop);
+  // The wheel turns while the page is still to hear of its own last scroll.
+  const turned = await messages.evaluate((box) => {
+    box.dispatchEvent(new WheelEvent('wheel', { deltaY: -60, bubbles: true }));
+    box.dispatchEvent(new Event('scroll'));
+    return box.scrollTop;
   });
-  const top = () => chat.page.locator('.messages').evaluate((box) => box.scrollTop);
+  await grows();
+  await chat.settled();
+  assert.equal(await top(), turned);
+  await messages.hover();
+  await chat.page.mouse.wheel(0, -60);
+  await chat.button('To the end').waitFor();
   const left = await top();
   await grows();
   await chat.settled();

@@ -1,4 +1,4 @@
-import{codeToHtml as e}from"./highlight-BTwGFich.js";import{texToMathml as t}from"./katex-KGXy_6N8.js";import{a as n,i as r,n as i,o as a,r as o,s,t as c}from"./index-WQNljqw_.js";var l=`:root {
+import{codeToHtml as e}from"./highlight-BTwGFich.js";import{texToMathml as t}from"./katex-CniNIxGK.js";import{a as n,i as r,n as i,o as a,r as o,s,t as c}from"./index-QDNKhQbF.js";var l=`:root {
   color-scheme: light dark;
   --ink: light-dark(#14201f, #e6edeb);
   --quiet: light-dark(#53605e, #9daba8);
