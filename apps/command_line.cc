@@ -121,7 +121,7 @@ void read_numbers(CLI::App& app, const CommandInfo& command) {
     if (!is_number || option.is_list || option.is_positional) continue;
     const auto read = [option](std::string& text) {
       const std::string value = converted(option, text);
-      if (value.empty()) return fmt::format("\"{}\", but must be {}", text, wanted(option));
+      if (value.empty()) return fmt::format("\"{}\", but must be {}", text, wanted(option, text));
       text = value;
       return std::string();
     };

@@ -39,7 +39,7 @@ std::vector<std::string> values_of(const OptionInfo& option, const std::string& 
   const std::string value = converted(option, text);
   if (value.empty()) {
     fail_usage(fmt::format("{} is \"{}\", but must be {}", variable,
-                           option.is_secret() ? "***" : text, wanted(option)),
+                           option.is_secret() ? "***" : text, wanted(option, text)),
                fmt::format("it is read for --{}: {}", option.name, option.help),
                fmt::format("unset {}, or type --{}, which goes first", variable, option.name));
   }
@@ -101,12 +101,14 @@ std::string converted(const OptionInfo& option, std::string_view text) {
   return std::string(text);
 }
 
-const char* wanted(const OptionInfo& option) {
+const char* wanted(const OptionInfo& option, std::string_view instead_of) {
+  const bool is_too_large =
+      !instead_of.empty() && instead_of.find_first_not_of("0123456789") == instead_of.npos;
   switch (option.kind) {
     case Kind::kFlag:
       return "1, 0, true or false";
     case Kind::kInteger:
-      return "an integer";
+      return is_too_large ? "an integer of 64 bits" : "an integer";
     case Kind::kUnsigned:
       return "an integer from 0";
     case Kind::kNumber:

@@ -43,8 +43,8 @@ struct Setting {
 /// A number as `option` takes it, written so that CLI11 cannot misread it ("010" is eight to it),
 /// or 1, 0, true or false as "true" and "false"; a text as it is. Empty: it is of the wrong kind.
 [[nodiscard]] std::string converted(const OptionInfo& option, std::string_view text);
-/// What `option` takes: "an integer".
-[[nodiscard]] const char* wanted(const OptionInfo& option);
+/// What `option` takes instead of a text that it does not: "an integer".
+[[nodiscard]] const char* wanted(const OptionInfo& option, std::string_view instead_of);
 
 /// The settings of `command`, in the order of its options; of those `typed` (names as in
 /// OptionInfo) the values are not known here. An empty variable counts as not set; a list's values

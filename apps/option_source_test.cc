@@ -201,7 +201,8 @@ TEST(OptionSource, BadVariablesAreNamed) {
       {"x", "CARDLOOM_TP is \"x\", but must be an integer"},
       {"1.5", "CARDLOOM_TP is \"1.5\", but must be an integer"},
       {"1 ", "CARDLOOM_TP is \"1 \", but must be an integer"},
-      {"99999999999999999999", "CARDLOOM_TP is \"99999999999999999999\", but must be an integer"},
+      {"99999999999999999999",
+       "CARDLOOM_TP is \"99999999999999999999\", but must be an integer of 64 bits"},
   };
   for (const auto& [value, message] : cases) {
     EXPECT_EQ(failure_of({"run", "m"}, {{"CARDLOOM_TP", value}}), message);

@@ -238,7 +238,7 @@ const BadCase kFlagCases[] = {
      }},
     {"TpOverflows",
      2,
-     {"--tp is", "1 to 8"},
+     {"--tp is \"99999999999999999999\"", "an integer of 64 bits"},
      [](const TempFolder& folder) {
        return run(folder, {"--tp", "99999999999999999999"});
      }},
