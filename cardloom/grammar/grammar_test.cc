@@ -270,7 +270,7 @@ TEST_F(GrammarTest, MasksAreTheSameWithoutACache) {
   }
 }
 
-TEST(Glm4GrammarTest, MaskWithinItsTime) {
+TEST(Glm4GrammarTest, AllowsADocumentAndPrintsItsTimes) {
   const auto tokenizer = grammar_test::glm4_tokenizer();
   if (tokenizer == nullptr) GTEST_SKIP() << "no GLM-4 tokenizer beside the sources";
   const std::int32_t stop_id = *tokenizer->special_id("<|user|>");
