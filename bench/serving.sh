@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/serving.sh OUTDIR [PART...]: what docs/performance.md says of the server, in about seven minutes
+# bench/serving.sh OUTDIR [PART...]: what docs/performance.md says of the server, in about nine minutes
 # on two quiet cores: builds, starts servers, loads them, prints Markdown tables; OUTDIR/serving.md has
 # them afterwards, OUTDIR/load.html the report of a replayed trace. PARTs: streams batch overload
 # short cancels half-open trace; all if none is named.
@@ -88,6 +88,10 @@ overload() {
   stop
   title "Ten times the load, glm-4v-nano"
   start "$nano" --max-running 64 --max-queue 64 --context 1024 --kv-tokens 65536
+  measure overload 64 800 8
+  stop
+  title "Ten times the load, glm-4v-nano with one core left to connections and clients"
+  start "$nano" --threads 1 --max-running 64 --max-queue 64 --context 1024 --kv-tokens 65536
   measure overload 64 800 8
   stop
 }
