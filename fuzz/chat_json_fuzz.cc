@@ -1,11 +1,11 @@
 // Input: a conversation in JSON. What is accepted must tokenize in both styles, or say why not.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "cardloom/models/chat_json.h"
 #include "cardloom/models/chat_template.h"
+#include "fuzz/require.h"
 
 namespace {
 
@@ -26,10 +26,6 @@ class ByteTokenizer final : public cardloom::Tokenizer {
   bool is_special(std::int32_t id) const override { return id >= 300; }
   std::int32_t vocab_size() const override { return 302; }
 };
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 }  // namespace
 

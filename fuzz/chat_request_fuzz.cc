@@ -1,6 +1,5 @@
 // Input: the body of an OpenAI request. Each parser accepts it within its limits, or says why not.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -9,20 +8,13 @@
 #include "cardloom/base/utf8.h"
 #include "cardloom/models/chat_template.h"
 #include "cardloom/models/chat_tools.h"
+#include "fuzz/reply_text.h"
 
 namespace {
 
 using cardloom::api::ApiError;
 using cardloom::api::GenerationRequest;
 using cardloom::api::RequestLimits;
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-void require_json(std::string_view text) {
-  require(cardloom::parse_json(text, "the text").has_value());
-}
 
 RequestLimits make_limits(bool strict) {
   RequestLimits limits;
@@ -79,15 +71,11 @@ void check_request(const GenerationRequest& request, const RequestLimits& limits
 
 /// One line of JSON, or the end, behind each `data: `.
 void require_events(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const std::size_t end = bytes.find("\n\n");
-    require(end != std::string_view::npos);
-    const std::string_view event = bytes.substr(0, end);
-    bytes.remove_prefix(end + 2);
-    if (event.starts_with(":") || event == "data: [DONE]") continue;
+  for_each_event(bytes, [](std::string_view event) {
+    if (event == "data: [DONE]") return;
     require(event.starts_with("data: ") && event.find('\n') == std::string_view::npos);
     require_json(event.substr(6));
-  }
+  });
 }
 
 /// A token that is a part of a character, and one that is more than `text`.

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "cardloom/server/data_url.h"
 #include "cardloom/server/picture_source.h"
 #include "cardloom/server/url_fetch.h"
+#include "fuzz/require.h"
 
 namespace {
 
@@ -22,10 +22,6 @@ using namespace cardloom::server;  // NOLINT
 
 constexpr std::int64_t kMaxBytes = 64;
 constexpr std::string_view kSecret = "secret";
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 void write(const std::filesystem::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;

@@ -4,13 +4,13 @@
 // by a schema must be JSON.
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cardloom/grammar/grammar.h"
+#include "fuzz/require.h"
 
 namespace {
 
@@ -37,10 +37,6 @@ class ByteTokenizer final : public cardloom::Tokenizer {
  private:
   std::vector<std::string> tokens_;
 };
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 using GrammarResult = cardloom::Result<std::shared_ptr<const cardloom::Grammar>>;
 

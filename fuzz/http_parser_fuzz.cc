@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "cardloom/http/api_keys.h"
 #include "cardloom/http/host_check.h"
 #include "cardloom/http/request_parser.h"
+#include "fuzz/require.h"
 
 namespace {
 
@@ -18,10 +18,6 @@ using namespace cardloom::http;  // NOLINT: a fuzz target's only scope
 
 constexpr HeadLimits kLimits = {.max_header_bytes = 512, .max_headers = 8};
 constexpr std::int64_t kMaxBody = 64;
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 void check_head(const RequestHead& head) {
   require(!head.method.empty() && !head.path.empty());

@@ -3,7 +3,6 @@
 // limits, or told why not; each answer is JSON.
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -12,31 +11,19 @@
 #include "cardloom/base/utf8.h"
 #include "cardloom/models/chat_template.h"
 #include "cardloom/models/chat_tools.h"
+#include "fuzz/reply_text.h"
 
 namespace {
 
 using namespace cardloom::api;  // NOLINT: a program of one file
 
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-void require_json(std::string_view text) {
-  require(cardloom::parse_json(text, "the text").has_value());
-}
-
 /// Every event has a name and one line of JSON; a comment has none.
 void require_events(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const std::size_t end = bytes.find("\n\n");
-    require(end != std::string_view::npos);
-    const std::string_view event = bytes.substr(0, end);
-    bytes.remove_prefix(end + 2);
-    if (event.substr(0, 1) == ":") continue;
+  for_each_event(bytes, [](std::string_view event) {
     const std::size_t data = event.find("\ndata: ");
     require(event.substr(0, 7) == "event: " && data != std::string_view::npos);
     require_json(event.substr(data + 7));
-  }
+  });
 }
 
 RequestLimits make_limits(bool strict) {

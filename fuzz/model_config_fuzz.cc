@@ -1,18 +1,14 @@
 // Input: config.json, or generation_config.json, of a checkpoint that came from strangers. What is
 // accepted has numbers whose products are safe.
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "cardloom/models/glm4v/config.h"
+#include "fuzz/require.h"
 
 namespace {
 
 using namespace cardloom;  // NOLINT: a fuzz target's only scope
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 void check_error(const Error& error) {
   require(!error.message.empty() && error.code != ErrorCode::kInternal);

@@ -6,21 +6,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 #include <string>
 
 #include "cardloom/api/api_error.h"
 #include "cardloom/base/json.h"
 #include "cardloom/server/picture_wire.h"
+#include "fuzz/require.h"
 
 namespace {
 
 using namespace cardloom::server;  // NOLINT: a program of one file
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 }  // namespace
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,12 +12,9 @@
 #include <vector>
 
 #include "cardloom/grammar/grammar.h"
+#include "fuzz/require.h"
 
 namespace {
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 /// Every byte is a token.
 class ByteTokenizer final : public cardloom::Tokenizer {

@@ -1,18 +1,14 @@
 // Input: a settings file. It is read, or its first fault told with its line.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
 #include "apps/config_file.h"
 #include "apps/failure.h"
+#include "fuzz/require.h"
 
 namespace {
 
 using namespace cardloom::app;  // NOLINT: a fuzz target's only scope
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 OptionInfo option(const char* name, OptionInfo::Kind kind, const char* value_name = "") {
   OptionInfo info;

@@ -10,6 +10,7 @@
 #include "cardloom/base/utf8.h"
 #include "cardloom/tokenizer/incremental_decoder.h"
 #include "cardloom/tokenizer/tokenizer.h"
+#include "fuzz/require.h"
 
 namespace {
 
@@ -33,10 +34,6 @@ std::unique_ptr<Tokenizer> make_own() {
   auto made = make_tokenizer(ranks, kConfig, "ranks", "config");
   if (!made) std::abort();
   return *std::move(made);
-}
-
-void require(bool holds) {
-  if (!holds) std::abort();
 }
 
 void check(const Tokenizer& tokenizer, std::string_view text) {

@@ -3,7 +3,6 @@
 // turn. Pieces change nothing, and in every API's shape each event and the whole reply are JSON.
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,6 +11,7 @@
 #include "cardloom/api/api.h"
 #include "cardloom/api/tool_call_parser.h"
 #include "cardloom/base/utf8.h"
+#include "fuzz/reply_text.h"
 
 namespace {
 
@@ -19,26 +19,15 @@ using namespace cardloom::api;  // NOLINT: a program of one file
 
 constexpr char kNextTurn = '\x1E';
 
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-void require_json(std::string_view text) {
-  require(cardloom::parse_json(text, "the text").has_value());
-}
-
 /// Of what is one line `data: ` each, JSON or [DONE]; perhaps a name before it, or a comment.
 void require_events(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const std::size_t end = bytes.find("\n\n");
-    require(end != std::string_view::npos);
-    std::string_view event = bytes.substr(0, end);
-    bytes.remove_prefix(end + 2);
-    if (event.starts_with(":")) continue;
-    if (event.starts_with("event: ")) event.remove_prefix(std::min(event.find('\n') + 1, end));
+  for_each_event(bytes, [](std::string_view event) {
+    if (event.starts_with("event: ")) {
+      event.remove_prefix(std::min(event.find('\n') + 1, event.size()));
+    }
     require(event.starts_with("data: ") && event.find('\n') == std::string_view::npos);
     if (event != "data: [DONE]") require_json(event.substr(6));
-  }
+  });
 }
 
 ToolCallParser make_parser(bool parallel) {

@@ -105,24 +105,12 @@ test(
   },
 );
 
-/// Until the browser's database holds all these texts.
-async function stored(page, ...texts) {
-  await page.waitForFunction(
-    (wanted) =>
-      new Promise((resolve) => {
-        const opened = indexedDB.open('cardloom');
-        opened.onsuccess = () => {
-          const store = opened.result.transaction('conversations').objectStore('conversations');
-          const all = store.getAll();
-          all.onsuccess = () => {
-            opened.result.close();
-            const found = JSON.stringify(all.result);
-            resolve(wanted.every((text) => found.includes(`"${text}`)));
-          };
-        };
-      }),
-    texts,
-  );
+/// Until the browser's database holds all these texts of the open conversation.
+function stored(chat, ...texts) {
+  return eventually(async () => {
+    const found = JSON.stringify(await chat.stored());
+    for (const text of texts) assert.ok(found.includes(`"${text}`), `${text}: ${found}`);
+  });
 }
 
 test('two tabs in one conversation lose nothing', { skip: onlyFake }, async () => {
@@ -130,7 +118,7 @@ test('two tabs in one conversation lose nothing', { skip: onlyFake }, async () =
   fakeState().pieceMs = kSlowMs;
   await chat.ask('First');
   const { page } = chat;
-  await stored(page, 'Answer');
+  await stored(chat, 'Answer');
   const other = new Chat(await chat.context.newPage(), chat.context, []);
   await other.page.goto(page.url());
   await other.ready();
@@ -142,11 +130,11 @@ test('two tabs in one conversation lose nothing', { skip: onlyFake }, async () =
     await one.button('Stop').click();
     await one.finished();
   }
-  await stored(page, 'A long story', 'Another long story');
+  await stored(chat, 'A long story', 'Another long story');
   await other.page.close();
   await page.reload();
   await chat.answers.first().waitFor();
-  await stored(page, 'A long story', 'Another long story', 'word0');
+  await stored(chat, 'A long story', 'Another long story', 'word0');
 });
 
 test('an address with a conversation is one step of the history', { skip: onlyFake }, async () => {
@@ -199,7 +187,7 @@ test('text that nests without end does not take the page', { skip: onlyFake }, a
   );
   await chat.ask('Nest');
   await becomes(() => chat.lastAnswer(), /Before it\.[\s\S]*the end/);
-  await stored(chat.page, 'Before it.');
+  await stored(chat, 'Before it.');
   await chat.page.reload();
   await chat.answers.first().getByText('the end').first().waitFor();
 });
